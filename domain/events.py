@@ -1,0 +1,138 @@
+"""The events that enter the platform.  To add one, write its class and list it in EVENTS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+from domain.schema import Field, Privacy, Record, Treatment
+
+DEVICES = ("desktop", "mobile", "tablet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(Record):
+    """Something that a person did or saw, at a moment.
+
+    >>> [column.name for column in Event.columns()]
+    ['event_id', 'event_time', 'user_id']
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    subject: ClassVar[str] = "user_id"
+    time: ClassVar[str] = "event_time"
+
+    event_id: Annotated[str, Field("Names this occurrence; a producer that sends it again repeats it.", max_length=128)]
+    event_time: Annotated[datetime, Field("When it happened, RFC 3339 with an offset.")]
+    user_id: Annotated[
+        str,
+        Field("Whose event it is.", max_length=128, privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE),
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageView(Event):
+    """A user opened a page."""
+
+    name: ClassVar[str] = "page_view"
+
+    page: Annotated[str, Field("Path of the page.", max_length=2048)]
+    device: Annotated[str, Field("Kind of device.", choices=DEVICES, privacy=Privacy.QUASI_IDENTIFIER)]
+    country: Annotated[
+        str,
+        Field(
+            "ISO 3166-1 alpha-2 code.",
+            max_length=2,
+            privacy=Privacy.QUASI_IDENTIFIER,
+            treatment=Treatment.GENERALIZE,
+        ),
+    ]
+    referrer: Annotated[str | None, Field("URL that led here.", max_length=2048)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search(Event):
+    """A user searched the catalogue."""
+
+    name: ClassVar[str] = "search"
+
+    query: Annotated[
+        str, Field("What was typed.", max_length=512, privacy=Privacy.SENSITIVE, treatment=Treatment.ENCRYPT)
+    ]
+    results: Annotated[int, Field("How many products were found.", minimum=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductView(Event):
+    """A user looked at a product."""
+
+    name: ClassVar[str] = "product_view"
+
+    product_id: Annotated[str, Field("The product.", max_length=128)]
+    category: Annotated[str, Field("Its category.", max_length=128)]
+    price: Annotated[float, Field("Its price, in the shop's currency.", minimum=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddToCart(Event):
+    """A user put a product into the cart."""
+
+    name: ClassVar[str] = "add_to_cart"
+
+    product_id: Annotated[str, Field("The product.", max_length=128)]
+    quantity: Annotated[int, Field("How many.", minimum=1)]
+    price: Annotated[float, Field("Price of one, in the shop's currency.", minimum=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purchase(Event):
+    """A user paid for an order."""
+
+    name: ClassVar[str] = "purchase"
+
+    order_id: Annotated[str, Field("The order.", max_length=128)]
+    items: Annotated[int, Field("How many items it holds.", minimum=1)]
+    amount: Annotated[
+        float,
+        Field("What was paid.", minimum=0, privacy=Privacy.SENSITIVE, treatment=Treatment.KEEP),
+    ]
+    currency: Annotated[str, Field("ISO 4217 code.", max_length=3)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating(Event):
+    """A user rated a product."""
+
+    name: ClassVar[str] = "rating"
+
+    product_id: Annotated[str, Field("The product.", max_length=128)]
+    stars: Annotated[int, Field("One to five.", minimum=1, maximum=5)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure(Event):
+    """A user was shown an arm of an experiment."""
+
+    name: ClassVar[str] = "exposure"
+
+    experiment: Annotated[str, Field("The experiment.", max_length=128)]
+    arm: Annotated[str, Field("The arm shown.", max_length=128)]
+    propensity: Annotated[float, Field("Probability with which the arm was chosen.", above=0, maximum=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reward(Event):
+    """An exposed user did what the experiment hopes for."""
+
+    name: ClassVar[str] = "reward"
+
+    experiment: Annotated[str, Field("The experiment.", max_length=128)]
+    arm: Annotated[str, Field("The arm that was shown.", max_length=128)]
+    value: Annotated[float, Field("The reward.", minimum=0, maximum=1)]
+
+
+EVENTS: dict[str, type[Event]] = {
+    event.name: event for event in (PageView, Search, ProductView, AddToCart, Purchase, Rating, Exposure, Reward)
+}

@@ -1,0 +1,126 @@
+"""Describe a record once, as a frozen dataclass; derive from it whatever each runtime needs.
+
+Runs on Python 3.10, the oldest runtime that imports it (SageMaker's scikit-learn container 1.4-2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from datetime import date, datetime
+from enum import Enum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+
+class Privacy(str, Enum):
+    """How much a field says about the person whose data it is."""
+
+    IDENTIFIER = "identifier"
+    QUASI_IDENTIFIER = "quasi_identifier"
+    SENSITIVE = "sensitive"
+    PLAIN = "plain"
+
+
+class Treatment(str, Enum):
+    """What is done to a field before it rests, once the privacy capability is on."""
+
+    KEEP = "keep"
+    TOKENIZE = "tokenize"
+    ENCRYPT = "encrypt"
+    GENERALIZE = "generalize"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What is true of a field beyond its type: meaning, bounds (inclusive, but `above` is not), privacy."""
+
+    doc: str
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    max_length: int | None = None
+    choices: tuple[str, ...] = ()
+    privacy: Privacy = Privacy.PLAIN
+    treatment: Treatment = Treatment.KEEP
+
+
+class Kind(NamedTuple):
+    """A kind of value, as Glue and as Iceberg name it."""
+
+    glue: str
+    iceberg: str
+
+
+KINDS: dict[type, Kind] = {
+    str: Kind("string", "string"),
+    int: Kind("bigint", "long"),
+    float: Kind("double", "double"),
+    bool: Kind("boolean", "boolean"),
+    datetime: Kind("timestamp", "timestamptz"),
+    date: Kind("date", "date"),
+    bytes: Kind("binary", "binary"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a record: its name, the Python type of its values, and what is true of it."""
+
+    name: str
+    kind: type
+    required: bool
+    field: Field
+
+    @property
+    def glue_type(self) -> str:
+        """Name the type as the Glue catalogue does."""
+        return KINDS[self.kind].glue
+
+    @property
+    def iceberg_type(self) -> str:
+        """Name the type as the Iceberg specification does (times are UTC, in microseconds)."""
+        return KINDS[self.kind].iceberg
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Ancestor of every record; a subclass is a frozen, slotted, keyword-only dataclass."""
+
+    @classmethod
+    def columns(cls) -> tuple[Column, ...]:
+        """List the record's columns, in order."""
+        return _columns(cls)  # type: ignore[arg-type]  # mypy takes a slotted dataclass for unhashable
+
+
+class UnusableField(TypeError):
+    """A record declares a field that the lake cannot hold."""
+
+
+@cache
+def _columns(record: type[Record]) -> tuple[Column, ...]:
+    hints = get_type_hints(record, include_extras=True)
+    return tuple(_column(record, item.name, hints[item.name], item.default is MISSING) for item in fields(record))
+
+
+def _column(record: type[Record], name: str, hint: Any, has_no_default: bool) -> Column:
+    if get_origin(hint) is not Annotated:
+        raise UnusableField(f"{record.__name__}.{name}: declare it as Annotated[type, Field('what it means')]")
+    declared, *notes = get_args(hint)
+    kind, optional = _unwrap(declared)
+    if kind not in KINDS:
+        allowed = ", ".join(sorted(known.__name__ for known in KINDS))
+        raise UnusableField(f"{record.__name__}.{name}: {kind!r} is none of {allowed}")
+    if optional == has_no_default:
+        raise UnusableField(
+            f"{record.__name__}.{name}: an optional field has the default None, a required one has none"
+        )
+    note = next(note for note in notes if isinstance(note, Field))
+    return Column(name=name, kind=kind, required=not optional, field=note)
+
+
+def _unwrap(declared: Any) -> tuple[Any, bool]:
+    if get_origin(declared) in (Union, UnionType):
+        kinds = [kind for kind in get_args(declared) if kind is not NoneType]
+        return kinds[0], True
+    return declared, False

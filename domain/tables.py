@@ -1,0 +1,209 @@
+"""The tables of the lake.  To add one, write its row and list it in TABLES."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from domain.events import DEVICES, EVENTS
+from domain.schema import Column, Field, Privacy, Record, Treatment
+
+PREFIX_EVENTS = 5  # a session is scored once it has this many events
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """How a table is cut: by the `day` of a time, or by a `bucket` of a key (Iceberg partition transforms)."""
+
+    column: str
+    transform: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An Iceberg v2 table: its place, columns and layout, and the column that names a person, if one does.
+
+    A column's position is its Iceberg field id, so new columns go last.
+    """
+
+    database: str
+    name: str
+    doc: str
+    columns: tuple[Column, ...]
+    partition: Partition
+    sort: tuple[str, ...]
+    subject: str | None = None
+
+    @property
+    def full_name(self) -> str:
+        """Name the table with its database."""
+        return f"{self.database}.{self.name}"
+
+    @property
+    def prefix(self) -> str:
+        """Say where in the lake's bucket the table's own files live."""
+        return f"{self.database}/{self.name}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival(Record):
+    """How a record came in."""
+
+    version: Annotated[int, Field("Version of the event's contract.", minimum=1)]
+    arrived_at: Annotated[datetime, Field("When the broker took it.")]
+    shard: Annotated[str, Field("Shard or partition that carried it.")]
+    sequence: Annotated[str, Field("Its position there: 56 digits, so that text order is stream order.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined(Record):
+    """A record that broke its contract, with its bytes and the reason."""
+
+    reason: Annotated[str, Field("What kind of fault it is.")]
+    event: Annotated[str | None, Field("The event that it claims to be.")] = None
+    field: Annotated[str | None, Field("The field at fault.")] = None
+    value: Annotated[str | None, Field("The value at fault, cut to 256 characters.")] = None
+    detail: Annotated[str, Field("What is wrong and what would be right.")]
+    payload: Annotated[bytes, Field("The record, byte for byte.", privacy=Privacy.SENSITIVE)]
+    arrived_at: Annotated[datetime, Field("When the broker took it.")]
+    shard: Annotated[str, Field("Shard or partition that carried it.")]
+    sequence: Annotated[str, Field("Its position there.")]
+
+
+UserId = Annotated[str, Field("Whose row it is.", privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session(Record):
+    """A run of one user's events with no pause of 30 minutes in it."""
+
+    session_id: Annotated[str, Field("Names the session: digest of user and start.")]
+    user_id: UserId
+    started_at: Annotated[datetime, Field("Time of its first event.")]
+    ended_at: Annotated[datetime, Field("Time of its last event.")]
+    events: Annotated[int, Field("How many events it holds.")]
+    page_views: Annotated[int, Field("Pages opened.")]
+    searches: Annotated[int, Field("Searches made.")]
+    product_views: Annotated[int, Field("Products looked at.")]
+    carts: Annotated[int, Field("Additions to the cart.")]
+    purchases: Annotated[int, Field("Orders paid.")]
+    revenue: Annotated[float, Field("What the orders came to.", privacy=Privacy.SENSITIVE)]
+    device: Annotated[str | None, Field("Device of its first page view.", privacy=Privacy.QUASI_IDENTIFIER)] = None
+    country: Annotated[str | None, Field("Country of its first page view.", privacy=Privacy.QUASI_IDENTIFIER)] = None
+    is_bot: Annotated[bool, Field("Whether its pace is a machine's.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History(Record):
+    """What a session's start knows of the user: only what ended before it."""
+
+    sessions_before: Annotated[int, Field("Earlier sessions.", minimum=0)]
+    purchases_before: Annotated[int, Field("Earlier orders.", minimum=0)]
+    revenue_before: Annotated[float, Field("What they came to.", minimum=0)]
+    days_since_session: Annotated[float | None, Field("Days since the last session ended.", minimum=0)] = None
+    days_since_purchase: Annotated[float | None, Field("Days since the last order.", minimum=0)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFeatures(History):
+    """A user as known at the start of one session."""
+
+    session_id: Annotated[str, Field("The session.")]
+    user_id: UserId
+    as_of: Annotated[datetime, Field("Start of the session: nothing later is counted.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening(Record):
+    """A session's first events, as many as it takes to score it."""
+
+    device: Annotated[str | None, Field("Kind of device.", choices=DEVICES)] = None
+    country: Annotated[str | None, Field("ISO 3166-1 alpha-2 code.", max_length=2)] = None
+    hour: Annotated[int, Field("Hour of the start, UTC.", minimum=0, maximum=23)]
+    weekday: Annotated[int, Field("Day of the week, Monday is 0.", minimum=0, maximum=6)]
+    elapsed: Annotated[float, Field("Seconds from the first of the events to the last.", minimum=0)]
+    page_views: Annotated[int, Field("Pages opened.", minimum=0)]
+    searches: Annotated[int, Field("Searches made.", minimum=0)]
+    product_views: Annotated[int, Field("Products looked at.", minimum=0)]
+    carts: Annotated[int, Field("Additions to the cart.", minimum=0)]
+    distinct_products: Annotated[int, Field("Different products looked at.", minimum=0)]
+    distinct_categories: Annotated[int, Field("Different categories looked at.", minimum=0)]
+    mean_price: Annotated[float | None, Field("Mean price of the products looked at.", minimum=0)] = None
+    cart_value: Annotated[float, Field("Value put into the cart.", minimum=0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFeatures(Opening):
+    """A session as known at its fifth event, and whether it ended in a purchase."""
+
+    session_id: Annotated[str, Field("The session.")]
+    user_id: UserId
+    moment: Annotated[datetime, Field("Time of the last event counted.")]
+    purchased: Annotated[bool, Field("Whether an order followed in the same session.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example(Record):
+    """The key, the split and the label of a row that a propensity model learns from."""
+
+    session_id: Annotated[str, Field("The session.")]
+    user_id: UserId
+    moment: Annotated[datetime, Field("When the score would have been asked for.")]
+    split: Annotated[str, Field("What it serves.", choices=("train", "calibrate", "test"))]
+    purchased: Annotated[bool, Field("The label: whether an order followed in the same session.")]
+
+
+PROPENSITY_FEATURES: tuple[Column, ...] = Opening.columns() + History.columns()
+"""What a propensity model sees; also the contract of a request for a prediction."""
+
+BY_ARRIVAL = Partition("arrived_at", "day")
+BY_SUBJECT = Partition("user_id", "bucket")
+
+RAW: dict[str, Table] = {
+    name: Table(
+        database="raw",
+        name=name,
+        doc=f"{event.__doc__} Every record as it arrived.",
+        columns=Arrival.columns() + event.columns(),
+        partition=BY_ARRIVAL,
+        sort=(event.time,),
+        subject=event.subject,
+    )
+    for name, event in EVENTS.items()
+}
+QUARANTINE = Table("raw", "quarantine", f"{Quarantined.__doc__}", Quarantined.columns(), BY_ARRIVAL, ("arrived_at",))
+CURATED: dict[str, Table] = {
+    name: Table(
+        database="curated",
+        name=name,
+        doc=f"{event.__doc__} Each once.",
+        columns=Arrival.columns() + event.columns(),
+        partition=BY_SUBJECT,
+        sort=(event.subject, event.time),
+        subject=event.subject,
+    )
+    for name, event in EVENTS.items()
+}
+
+
+def by_subject(database: str, name: str, *columns: Column, doc: str, time: str) -> Table:
+    """Declare a table whose rows are a user's: bucketed and sorted by the user, so that one is found at once."""
+    return Table(database, name, doc, columns, BY_SUBJECT, ("user_id", time), subject="user_id")
+
+
+SESSIONS = by_subject("curated", "sessions", *Session.columns(), doc=f"{Session.__doc__}", time="started_at")
+USERS = by_subject("features", "users", *UserFeatures.columns(), doc=f"{UserFeatures.__doc__}", time="as_of")
+OPENINGS = by_subject(
+    "features", "sessions", *SessionFeatures.columns(), doc=f"{SessionFeatures.__doc__}", time="moment"
+)
+PROPENSITY = by_subject(
+    "features",
+    "propensity",
+    *Example.columns(),
+    *PROPENSITY_FEATURES,
+    doc="What a propensity model learns from: the user and the session as known at the moment, and the label.",
+    time="moment",
+)
+
+TABLES: tuple[Table, ...] = (*RAW.values(), QUARANTINE, *CURATED.values(), SESSIONS, USERS, OPENINGS, PROPENSITY)
