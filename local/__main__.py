@@ -1,0 +1,36 @@
+"""Start the laptop cloud: python -m local --port 4566 --state build/cloud."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from local.cloud import Cloud
+from local.server import CannotStart, serve
+
+
+def main() -> int:
+    """Run until told to end; 2 means that it could not start, and the one line printed says why."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("--port", type=int, default=4566)
+    parser.add_argument("--state", type=Path, default=Path("build/cloud"), help="folder for objects, logs and workers")
+    arguments = parser.parse_args()
+    cloud = Cloud(arguments.port, arguments.state.resolve())
+    try:
+        cloud.state.mkdir(parents=True, exist_ok=True)
+        logging.basicConfig(
+            filename=cloud.state / "cloud.log",
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        )
+        serve(cloud, lambda: print(f"laptop cloud ready at {cloud.endpoint} (state in {cloud.state})", flush=True))
+    except (CannotStart, OSError) as failure:
+        print(f"local: {failure}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

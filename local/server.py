@@ -1,0 +1,133 @@
+"""Run moto's backends and our own hands as one server on the loopback."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import resource
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from local import processes, routes
+from local.cloud import Cloud
+from local.wire import Listener
+
+LEAST_FREE_BYTES = 1 << 30
+SPILL_BYTES = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """The cloud cannot start; the message says what is wrong and what to do, in one line."""
+
+
+def prepare(cloud: Cloud) -> None:
+    """Set what moto reads from the environment and from its defaults, before its backends are made."""
+    os.environ.update(cloud.environment())
+    os.environ["MOTO_PORT"] = str(cloud.port)
+    os.environ["MOTO_ACCOUNT_ID"] = cloud.account
+    os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(SPILL_BYTES)
+    tempfile.tempdir = str(_folder(cloud.state / "objects"))
+    _allow_open_files()
+    from moto.core.config import default_user_config
+
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["iam"] = {"load_aws_managed_policies": True}
+
+
+def installs() -> Iterable[Callable[[Cloud], None]]:
+    """List what mends or extends moto, in the order in which it is installed."""
+    return ()
+
+
+class Front:
+    """Find the moto service that a request is for, and hand the request to it."""
+
+    def __init__(self) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._known: dict[str, Any] = {}
+
+    def __call__(self, environ: routes.Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request (WSGI)."""
+        application = routes.claimant(environ) or self._service(environ)
+        return application(environ, start_response)
+
+    def _service(self, environ: routes.Environ) -> routes.Application:
+        name = _plain_service(environ)
+        if name not in self._known:
+            application = self._moto.get_application(environ)
+            if not name:
+                return application  # type: ignore[no-any-return]
+            self._known[name] = application
+        return self._known[name]  # type: ignore[no-any-return]
+
+
+# moto needs more than the signature's service to route these, so they take its long way.
+_ROUTED_BY_MORE = frozenset(
+    {"dynamodb", "sagemaker", "execute-api", "mediastore", "bedrock", "ses", "bedrock-agentcore"}
+)
+
+
+def _plain_service(environ: routes.Environ) -> str:
+    """Return the service of a signed request whose service alone decides who answers it, else nothing."""
+    scope: list[str] = environ.get("HTTP_AUTHORIZATION", "").split(",", 1)[0].split("/")
+    if len(scope) != 5 or scope[3] in _ROUTED_BY_MORE:
+        return ""
+    path = environ["PATH_INFO"]
+    return "" if path.startswith(("/moto-api", "/v20180820/", "/latest/")) else scope[3]
+
+
+def serve(cloud: Cloud, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then end every child process. Raises `CannotStart`."""
+    _check_disk(cloud.state)
+    listener = listen(cloud)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        ready()
+        stopped.wait()
+    finally:
+        listener.close()
+        processes.end_all()
+
+
+def listen(cloud: Cloud) -> Listener:
+    """Prepare moto, install every extension and answer on the cloud's port, in the background."""
+    prepare(cloud)
+    try:
+        listener = Listener(cloud.port, Front())
+    except OSError as failure:
+        if failure.errno == errno.EADDRINUSE:
+            raise CannotStart(f"port {cloud.port} is in use: end what holds it, or pass --port") from failure
+        raise
+    listener.start()
+    for install in installs():
+        install(cloud)
+    return listener
+
+
+def _check_disk(state: Path) -> None:
+    free = shutil.disk_usage(_folder(state)).free
+    if free < LEAST_FREE_BYTES:
+        raise CannotStart(f"the disk of {state} has {free >> 20} MB free: free 1 GB, or pass --state on another disk")
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _allow_open_files() -> None:
+    """Every object that rests on disk holds a file open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
