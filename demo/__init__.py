@@ -1,0 +1,1 @@
+"""The main job, shown: deploy, send, run the day, judge it against the truth, draw the page."""

@@ -1,0 +1,91 @@
+"""Follow the records into the lake, then run the day's state machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+from demo.account import Account
+from demo.laptop import DemoFailed, Laptop
+from demo.progress import retell, tell
+
+PATIENCE = 300.0  # seconds without any progress before the demo gives up
+
+
+def wait_until_landed(laptop: Laptop, bucket: str, accepted: int) -> Account:
+    """Wait until the receipts account for every accepted record."""
+    account, progressed = Account(), time.monotonic()
+    while account.settled < accepted:
+        before = account.settled
+        account.update(laptop.client("s3"), bucket)
+        if account.settled > before:
+            progressed = time.monotonic()
+        elif time.monotonic() - progressed > PATIENCE:
+            raise DemoFailed(f"{account.settled:,} of {accepted:,} records landed, then nothing for {PATIENCE:.0f} s")
+        retell(f"{account.settled:,} of {accepted:,} records landed or quarantined")
+        time.sleep(0.5)
+    tell(f"{account.settled:,} of {accepted:,} records landed or quarantined")
+    return account
+
+
+def commit_all(laptop: Laptop) -> int:
+    """Invoke the committer until nothing is left to register; return the files registered."""
+    files = 0
+    while True:
+        answer = laptop.client("lambda").invoke(FunctionName="rivermill-commit", Payload=b"{}")
+        body: dict[str, Any] = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            tell(f"the committer failed and is called again: {body.get('errorMessage', body)}")
+            continue
+        files += sum(int(table["files"]) for table in body["committed"].values())
+        retell(f"{files:,} files registered")
+        if not body["more"]:
+            tell(f"{files:,} files registered")
+            return files
+
+
+def run_day(laptop: Laptop, day: date) -> dict[str, Any]:
+    """Start the state machine for `day`, tell each state as it ends, and return the finished execution."""
+    machine = next(
+        found["stateMachineArn"]
+        for found in laptop.client("stepfunctions").list_state_machines()["stateMachines"]
+        if found["name"] == "rivermill-daily"
+    )
+    client = laptop.client("stepfunctions")
+    started = client.start_execution(
+        stateMachineArn=machine, name=f"daily-{day}", input=json.dumps({"day": day.isoformat()})
+    )
+    told: set[str] = set()
+    while True:
+        execution: dict[str, Any] = client.describe_execution(executionArn=started["executionArn"])
+        for state in states(laptop, started["executionArn"]):
+            if state["ended"] and state["name"] not in told:
+                told.add(state["name"])
+                tell(f"{state['name']:<24} {state['ended'] - state['started']:6.1f} s")
+        if execution["status"] != "RUNNING":
+            break
+        time.sleep(1)
+    if execution["status"] != "SUCCEEDED":
+        raise DemoFailed(f"the day ended as {execution['status']}: {execution.get('error')} {execution.get('cause')}")
+    return execution
+
+
+def states(laptop: Laptop, execution: str) -> list[dict[str, Any]]:
+    """List an execution's states in order: name, start and end in seconds since the epoch, whether it succeeded."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in _history(laptop, execution):
+        moment = event["timestamp"].timestamp()
+        if name := event.get("stateEnteredEventDetails", {}).get("name"):
+            found.setdefault(name, {"name": name, "started": moment, "ended": None, "succeeded": False})
+        elif name := event.get("stateExitedEventDetails", {}).get("name"):
+            found[name].update(ended=moment, succeeded=True)
+    return [state for state in found.values() if state["name"]]
+
+
+def _history(laptop: Laptop, execution: str) -> Iterator[dict[str, Any]]:
+    pages = laptop.client("stepfunctions").get_paginator("get_execution_history")
+    for page in pages.paginate(executionArn=execution):
+        yield from page["events"]
