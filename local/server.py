@@ -10,11 +10,14 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from local import processes, routes
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from local import cloudformation, processes, routes
 from local.cloud import Cloud
 from local.wire import Listener
 
@@ -36,23 +39,19 @@ def prepare(cloud: Cloud) -> None:
     os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(SPILL_BYTES)
     tempfile.tempdir = str(_folder(cloud.state / "objects"))
     _allow_open_files()
-    from moto.core.config import default_user_config
-
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["iam"] = {"load_aws_managed_policies": True}
 
 
-def installs() -> Iterable[Callable[[Cloud], None]]:
+def installs() -> Sequence[Callable[[Cloud], None]]:
     """List what mends or extends moto, in the order in which it is installed."""
-    return ()
+    return (cloudformation.install,)
 
 
 class Front:
     """Find the moto service that a request is for, and hand the request to it."""
 
     def __init__(self) -> None:
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._known: dict[str, Any] = {}
 
@@ -79,11 +78,11 @@ _ROUTED_BY_MORE = frozenset(
 
 def _plain_service(environ: routes.Environ) -> str:
     """Return the service of a signed request whose service alone decides who answers it, else nothing."""
-    scope: list[str] = environ.get("HTTP_AUTHORIZATION", "").split(",", 1)[0].split("/")
-    if len(scope) != 5 or scope[3] in _ROUTED_BY_MORE:
-        return ""
-    path = environ["PATH_INFO"]
-    return "" if path.startswith(("/moto-api", "/v20180820/", "/latest/")) else scope[3]
+    # AWS4-HMAC-SHA256 Credential=key/day/region/service/aws4_request
+    match environ.get("HTTP_AUTHORIZATION", "").split(",", 1)[0].split("/"):
+        case [_, _, _, service, _] if service not in _ROUTED_BY_MORE:
+            return "" if environ["PATH_INFO"].startswith(("/moto-api", "/v20180820/", "/latest/")) else str(service)
+    return ""
 
 
 def serve(cloud: Cloud, ready: Callable[[], None]) -> None:
