@@ -1,0 +1,1 @@
+"""What a user imports to talk to the platform."""

@@ -1,0 +1,1 @@
+"""What follows from the declarations: schemas, docs, fake data, and a check that contracts only grow."""

@@ -1,0 +1,54 @@
+"""Write an event's contract as JSON Schema, for producers in other languages."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from domain.events import Event
+from domain.schema import Column
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+LONGEST_INTEGER = 2**63
+TYPES: dict[type, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer", "minimum": -LONGEST_INTEGER, "maximum": LONGEST_INTEGER - 1},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    datetime: {"type": "string", "format": "date-time"},
+    date: {"type": "string", "format": "date"},
+    bytes: {"type": "string", "contentEncoding": "base64"},
+}
+
+
+def json_schema(event: type[Event]) -> dict[str, Any]:
+    """Derive the schema of an event on the wire; fields that it does not know are allowed."""
+    columns = event.columns()
+    return {
+        "$schema": DIALECT,
+        "title": event.name,
+        "description": event.__doc__,
+        "type": "object",
+        "properties": {
+            "event": {"const": event.name},
+            "version": {"const": event.version},
+            **{column.name: _property(column) for column in columns},
+        },
+        "required": ["event", *(column.name for column in columns if column.required)],
+    }
+
+
+def _property(column: Column) -> dict[str, Any]:
+    field = column.field
+    limits = {
+        "minimum": field.minimum,
+        "exclusiveMinimum": field.above,
+        "maximum": field.maximum,
+        "maxLength": field.max_length,
+        "enum": list(field.choices) or None,
+    }
+    stated = {key: limit for key, limit in limits.items() if limit is not None}
+    value = {**TYPES[column.kind], "description": field.doc, **stated}
+    if column.required:
+        return value
+    return {"anyOf": [value, {"type": "null"}]}

@@ -1,0 +1,131 @@
+"""Land a shard's batch exactly once: data files first, then the receipt that makes them count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from domain.ingest.batch import Arrived, Part, encode, sort
+from domain.ingest.receipts import (
+    HIGHEST,
+    START,
+    Account,
+    BrokenChain,
+    DataFile,
+    Receipt,
+    read_receipt,
+    receipt_key,
+    shard_prefix,
+)
+
+ROOT = "landing/"
+
+
+class Store(Protocol):
+    """The lake's bucket, as far as landing needs it."""
+
+    def get(self, key: str) -> bytes:
+        """Read an object."""
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object."""
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Write an object unless the key is taken; tell whether it was written."""
+
+    def first_key(self, prefix: str) -> str | None:
+        """Find the first key with the prefix, in text order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """The end of landing a batch: the shard's position now, and the account of this delivery."""
+
+    position: int
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class Lander:
+    """Lands batches of one shard of one stream; `attempt` names each write anew and `now` tells the time."""
+
+    store: Store
+    stream: str
+    shard: str
+    attempt: Callable[[], str]
+    now: Callable[[], datetime]
+
+    def land(self, records: Sequence[Arrived], known: int | None = None) -> Landing:
+        """Land what no receipt covers; `known` is a position that the shard is known to have reached.
+
+        A writer that was overtaken reads the chain again and drops what is covered by then.
+        """
+        position = self.position() if known is None else known
+        while True:
+            fresh = uncovered(records, position)
+            if not fresh:
+                return Landing(position, Account(len(records), {}, {}, len(records)))
+            receipt = self.write(fresh, position, received=len(records))
+            if self.put(receipt):
+                return Landing(receipt.last, receipt.account)
+            position = self.overtaken(position)
+
+    def position(self) -> int:
+        """Find the last position that a receipt covers."""
+        newest = self.store.first_key(shard_prefix(self.stream, self.shard))
+        return START if newest is None else read_receipt(self.store.get(newest)).last
+
+    def overtaken(self, position: int) -> int:
+        """Find the position that another writer has reached."""
+        reached = self.position()
+        if reached <= position:
+            raise BrokenChain(
+                f"{self.stream}/{self.shard}: {receipt_key(self.stream, self.shard, position)} exists, but the newest "
+                f"receipt ends at {reached}; restore the missing receipt from the bucket's versions"
+            )
+        return reached
+
+    def write(self, records: Sequence[Arrived], follows: int, *, received: int) -> Receipt:
+        """Write the data files of a batch and make out its receipt."""
+        attempt = self.attempt()
+        batch = sort(records, self.shard)
+        files = tuple(self.write_part(part, follows, attempt) for part in batch.parts)
+        return Receipt(
+            stream=self.stream,
+            shard=self.shard,
+            follows=follows,
+            first=records[0].sequence,
+            last=records[-1].sequence,
+            account=Account(received, batch.landed, batch.quarantined, received - len(records)),
+            ignored=batch.ignored,
+            files=files,
+            attempt=attempt,
+            written_at=self.now(),
+        )
+
+    def write_part(self, part: Part, follows: int, attempt: str) -> DataFile:
+        """Write one data file."""
+        key = data_key(part.table.name, self.stream, self.shard, follows, f"{part.day}-{attempt}")
+        body = encode(part.rows)
+        self.store.put(key, body)
+        return DataFile(part.table.full_name, key, part.rows.num_rows, len(body))
+
+    def put(self, receipt: Receipt) -> bool:
+        """Put the receipt where only one can stand; tell whether it stands there."""
+        if self.store.put_if_absent(receipt.key, receipt.write()):
+            return True
+        # A client that lost the answer sends the write again and is refused by its own receipt.
+        return read_receipt(self.store.get(receipt.key)).attempt == receipt.attempt
+
+
+def uncovered(records: Iterable[Arrived], position: int) -> list[Arrived]:
+    """Keep the records after a position, in order, each once."""
+    fresh = {record.sequence: record for record in records if record.sequence > position}
+    return [fresh[sequence] for sequence in sorted(fresh)]
+
+
+def data_key(table: str, stream: str, shard: str, follows: int, name: str) -> str:
+    """Name a data file by the position that its receipt follows, so that the receipt is found from the file."""
+    return f"{ROOT}{table}/{stream}/{shard}/{follows:0{len(str(HIGHEST))}d}-{name}.parquet"

@@ -1,0 +1,78 @@
+"""Land one batch of one shard of the stream in the lake."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from functools import cache
+from typing import Any
+
+import boto3
+
+from domain import metrics
+from domain.ingest.batch import Arrived
+from domain.ingest.landing import Lander, Landing
+from domain.ingest.receipts import Account
+from lambdas.ingest.bucket import Bucket
+from lambdas.ingest.settings import ConsumeSettings
+
+settings = cache(ConsumeSettings.read)
+client = cache(boto3.client)
+
+Shard = tuple[str, str]
+
+
+class MixedBatch(ValueError):
+    """A batch holds records of several shards, so that it has no one place in a chain."""
+
+
+@cache
+def positions() -> dict[Shard, int]:
+    """Remember, while the process is warm, how far each shard is covered."""
+    return {}
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, list[object]]:
+    """Land a batch; raise only for what a retry can mend, since bad records are set aside."""
+    records = event["Records"]
+    stream, shard = origin(records)
+    landing = land(Bucket(client("s3"), settings().bucket), stream, shard, [arrived(record) for record in records])
+    positions()[stream, shard] = landing.position
+    count(landing.account)
+    return {"batchItemFailures": []}
+
+
+def land(bucket: Bucket, stream: str, shard: str, records: Sequence[Arrived]) -> Landing:
+    """Land a shard's records from where the process last saw its chain end."""
+    lander = Lander(bucket, stream, shard, attempt=lambda: uuid.uuid4().hex, now=lambda: datetime.now(timezone.utc))
+    return lander.land(records, positions().get((stream, shard)))
+
+
+def origin(records: Sequence[dict[str, Any]]) -> Shard:
+    """Read which stream and shard a batch comes from."""
+    found = {(record["eventSourceARN"], record["eventID"].partition(":")[0]) for record in records}
+    if len(found) != 1:
+        raise MixedBatch(f"a batch is of one shard of one stream, not of {sorted(found)}")
+    [(arn, shard)] = found
+    return arn.rpartition("/")[2], shard
+
+
+def arrived(record: dict[str, Any]) -> Arrived:
+    """Read a record as Lambda hands it over (AWS Lambda guide, Kinesis event)."""
+    said = record["kinesis"]
+    return Arrived(
+        sequence=int(said["sequenceNumber"]),
+        arrived_at=datetime.fromtimestamp(said["approximateArrivalTimestamp"], timezone.utc),
+        payload=base64.b64decode(said["data"]),
+    )
+
+
+def count(account: Account) -> None:
+    """Count what became of the records."""
+    metrics.RECEIVED.emit(account.received)
+    metrics.LANDED.emit(sum(account.landed.values()))
+    metrics.QUARANTINED.emit(sum(account.quarantined.values()))
+    metrics.DUPLICATES.emit(account.duplicates)
+    metrics.IMBALANCE.emit(account.imbalance)

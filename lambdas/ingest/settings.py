@@ -1,0 +1,28 @@
+"""What the ingest stack tells its functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeSettings(Settings):
+    """Where records land."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSettings(Settings):
+    """Where receipts and data files are."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSettings(Settings):
+    """Where data files are."""
+
+    bucket: str
