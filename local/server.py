@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -17,12 +16,11 @@ from typing import Any
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local import cloudformation, processes, routes
+from local import cloudformation, objects, processes, routes
 from local.cloud import Cloud
 from local.wire import Listener
 
 LEAST_FREE_BYTES = 1 << 30
-SPILL_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +34,6 @@ def prepare(cloud: Cloud) -> None:
     os.environ.update(cloud.environment())
     os.environ["MOTO_PORT"] = str(cloud.port)
     os.environ["MOTO_ACCOUNT_ID"] = cloud.account
-    os.environ["MOTO_S3_DEFAULT_KEY_BUFFER_SIZE"] = str(SPILL_BYTES)
-    tempfile.tempdir = str(_folder(cloud.state / "objects"))
     _allow_open_files()
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["iam"] = {"load_aws_managed_policies": True}
@@ -45,7 +41,7 @@ def prepare(cloud: Cloud) -> None:
 
 def installs() -> Sequence[Callable[[Cloud], None]]:
     """List what mends or extends moto, in the order in which it is installed."""
-    return (cloudformation.install,)
+    return (objects.install, cloudformation.install)
 
 
 class Front:
@@ -127,6 +123,6 @@ def _folder(path: Path) -> Path:
 
 
 def _allow_open_files() -> None:
-    """Every object that rests on disk holds a file open."""
+    """Each connection holds a file open, and some systems begin with 256."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -24,6 +24,10 @@ _BODILESS = ("204", "304")
 log = logging.getLogger(__name__)
 
 
+class Dropped(ConnectionError):
+    """What an application raises to close the connection without an answer."""
+
+
 class Listener:
     """Accept connections on the loopback addresses of one port and answer them with an application."""
 
@@ -178,6 +182,8 @@ def _run(application: Application, environ: Environ) -> tuple[str, list[tuple[st
         body = b"".join(answer)
         if hasattr(answer, "close"):
             answer.close()
+    except Dropped:
+        raise
     except Exception as failure:  # a fault in one request must answer that request, not end the connection
         return _fault(environ, failure)
     return began[0], began[1], body

@@ -1,0 +1,169 @@
+"""S3 with bodies on disk, cheap range reads, atomic conditional writes, and policies kept but not enforced."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from moto.iam.access_control import PermissionResult
+from moto.s3 import models
+from moto.s3.exceptions import InvalidRange
+from moto.s3.responses import S3Response
+
+from local.cloud import Cloud
+
+SPILL_BYTES = 16 * 1024
+
+_lock = threading.RLock()
+_without_body: ContextVar[bool] = ContextVar("without_body", default=False)
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
+
+
+def install(cloud: Cloud) -> None:
+    """Keep object bodies under the state folder and mend moto's S3."""
+    folder = cloud.state / "objects"
+    folder.mkdir(parents=True, exist_ok=True)
+    models.tempfile = _Bodies(folder)
+    models.FakeKey.value = property(_value, _set_value)
+    models.FakeBucket.get_permission = _permitted
+    models.S3Backend.log_incoming_request = _log_nothing
+    models.FakeBucket._log_permissions_enabled_policy = lambda *_, **__: True
+    models.S3Backend.list_objects = _alone(models.S3Backend.list_objects)
+    S3Response.get_object = _ranged(S3Response.get_object)
+    for change in ("_key_response_put", "_key_response_delete", "_key_response_post"):
+        setattr(S3Response, change, _alone(getattr(S3Response, change)))
+
+
+class Body:
+    """An object's bytes: in memory if few, else in a file that is open only while it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._small = b""
+        self._large = False
+        self._position = 0
+
+    def write(self, content: bytes) -> None:
+        """Hold these bytes in place of any held before."""
+        self._drop()
+        if len(content) > SPILL_BYTES:
+            self._path.write_bytes(content)
+            self._large = True
+        else:
+            self._small = bytes(content)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next `size` bytes, or all that remain."""
+        content = self.part(self._position, size)
+        self._position += len(content)
+        return content
+
+    def part(self, start: int, size: int = -1) -> bytes:
+        """Return `size` bytes from `start`, or all from there."""
+        if not self._large:
+            return self._small[start : None if size < 0 else start + size]
+        with self._path.open("rb") as held:
+            held.seek(start)
+            return held.read(size)
+
+    def seek(self, position: int) -> None:
+        """Read from here on."""
+        self._position = position
+
+    def truncate(self) -> None:
+        """Hold nothing."""
+        self._drop()
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._large:
+            self._path.unlink(missing_ok=True)
+        self._large, self._small, self._position = False, b"", 0
+
+
+class _Bodies:
+    """Stands where moto's S3 makes a temporary file for each object."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def SpooledTemporaryFile(self, *_: Any, **__: Any) -> Body:
+        return Body(self._folder / uuid4().hex)
+
+
+def _value(key: Any) -> bytes:
+    return b"" if _without_body.get() else key._value_buffer.part(0)  # type: ignore[no-any-return]
+
+
+def _set_value(key: Any, content: bytes | str) -> None:
+    content = content.encode() if isinstance(content, str) else content
+    key._value_buffer.write(content)
+    key.contentsize = len(content)
+
+
+def _permitted(*_: Any) -> Any:
+    # moto reads a policy without its conditions, so "deny without TLS" would deny everything
+    return PermissionResult.NEUTRAL
+
+
+def _log_nothing(*_: Any) -> None:
+    """Access logs have no reader on a laptop, and each would be one more object."""
+
+
+def _alone(work: Callable[..., Any]) -> Callable[..., Any]:
+    """Run one at a time: moto checks a condition and then writes, and lists while others write."""
+
+    @functools.wraps(work)
+    def locked(*arguments: Any, **keywords: Any) -> Any:
+        with _lock:
+            return work(*arguments, **keywords)
+
+    return locked
+
+
+def _ranged(get_object: Callable[..., Any]) -> Callable[..., Any]:
+    """Read only the bytes that are asked for: moto reads the whole object and cuts it."""
+
+    @functools.wraps(get_object)
+    def ranged(response: Any) -> Any:
+        asked = _RANGE.match(response.headers.get("range", ""))
+        if not asked or not any(asked.groups()):
+            return get_object(response)
+        token = _without_body.set(True)
+        try:
+            status, headers, content = get_object(response)
+        finally:
+            _without_body.reset(token)
+        if status != 200:  # noqa: PLR2004 - not modified, or a part
+            return status, headers, content
+        return _cut(response, headers, asked)
+
+    return ranged
+
+
+def _cut(response: Any, headers: dict[str, Any], asked: re.Match[str]) -> Any:
+    key, _ = response._get_key()
+    first, last = _span(asked, key.size)
+    if first >= key.size or last < first:
+        raise InvalidRange(actual_size=str(key.size), range_requested=asked[0])
+    kept = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
+    content = key._value_buffer.part(first, last - first + 1)
+    kept |= {"content-range": f"bytes {first}-{last}/{key.size}", "content-length": str(len(content))}
+    return 206, kept, content
+
+
+def _span(asked: re.Match[str], size: int) -> tuple[int, int]:
+    """Return the first and last byte of a range such as 0-99, 100- or -100 of `size` bytes."""
+    first, last = asked.groups()
+    if not first:
+        return max(size - int(last), 0), size - 1
+    return int(first), min(int(last), size - 1) if last else size - 1
