@@ -16,7 +16,7 @@ from typing import Any
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local import cloudformation, objects, processes, routes
+from local import alarms, cloudformation, objects, processes, routes
 from local.cloud import Cloud
 from local.wire import Listener
 
@@ -41,7 +41,7 @@ def prepare(cloud: Cloud) -> None:
 
 def installs() -> Sequence[Callable[[Cloud], None]]:
     """List what mends or extends moto, in the order in which it is installed."""
-    return (objects.install, cloudformation.install)
+    return (objects.install, alarms.install, cloudformation.install)
 
 
 class Front:
