@@ -215,8 +215,13 @@ def _execute(cloud: Cloud, run: JobRun, folder: Path) -> tuple[Ending, str | Non
         run.become("RUNNING")
     ending = process.run(cloud)
     shutil.rmtree(temporary, ignore_errors=True)
-    failed = ending is Ending.FAILED
-    return ending, last_exception(process.error.path.read_text(errors="replace")) if failed else None
+    return ending, _failure(process) if ending is Ending.FAILED else None
+
+
+def _failure(process: JobProcess) -> str:
+    """Return the script's last exception; spark-submit sends what Python writes to both streams to its output."""
+    logs = (process.error.path, process.output.path)
+    return last_exception("".join(log.read_text(errors="replace") for log in logs))
 
 
 def _submission(cloud: Cloud, run: JobRun, work: Path, temporary: Path) -> list[str]:
