@@ -1,0 +1,1 @@
+"""What a request for predictions must look like; only the standard library."""

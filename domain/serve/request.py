@@ -1,0 +1,117 @@
+"""Check a request for predictions against the features that models see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from domain.schema import Column
+from domain.tables import PROPENSITY_FEATURES
+
+ROWS_MAX = 1_000
+BYTES_MAX = 1_048_576  # a row is about 400 bytes of JSON
+
+Row = dict[str, Any]
+
+
+class InvalidRequest(ValueError):
+    """A request breaks the contract: the field at fault, its value, and the fix; `status` is HTTP's."""
+
+    def __init__(self, error: str, *, field: str, value: object, fix: str, status: int = 400) -> None:
+        super().__init__(f"{field}: {error}; {fix}")
+        self.error, self.field, self.value, self.fix, self.status = error, field, value, fix, status
+
+    def body(self) -> dict[str, Any]:
+        """Say it as the answer's body; the value is cut to 256 characters of JSON."""
+        shown = self.value if len(json.dumps(self.value, default=str)) <= 256 else str(self.value)[:256]  # noqa: PLR2004
+        return {"error": self.error, "field": self.field, "value": shown, "fix": self.fix}
+
+
+def read(text: str | bytes, rows_max: int | None = None) -> list[Row]:
+    """Read `{"instances": [{feature: value, …}, …]}`; raise InvalidRequest for the first fault found.
+
+    >>> read('{"instances": [{"hour": 25}]}')
+    Traceback (most recent call last):
+    domain.serve.request.InvalidRequest: instances[0].hour: is above 23; send at most 23
+    """
+    body = _parse(text)
+    if not isinstance(body, dict) or set(body) != {"instances"}:
+        found = sorted(body) if isinstance(body, dict) else type(body).__name__
+        raise InvalidRequest("is not a request", field="body", value=found, fix='send {"instances": [{…}, …]} alone')
+    return check(body["instances"], rows_max)
+
+
+def check(instances: object, rows_max: int | None = None) -> list[Row]:
+    """Check rows and give each all of its features, those left out as None."""
+    if not isinstance(instances, list) or not instances:
+        raise InvalidRequest(
+            "is not a list of rows", field="instances", value=instances, fix="send a list of at least one row"
+        )
+    if rows_max is not None and len(instances) > rows_max:
+        raise InvalidRequest(
+            "holds too many rows", field="instances", value=len(instances), fix=f"send at most {rows_max}", status=413
+        )
+    return [_row(row, f"instances[{place}]") for place, row in enumerate(instances)]
+
+
+def _parse(text: str | bytes) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as broken:  # UnicodeDecodeError is one too
+        raise InvalidRequest("is not JSON", field="body", value=str(broken), fix="send UTF-8 JSON") from None
+
+
+def _row(row: object, place: str, columns: Sequence[Column] = PROPENSITY_FEATURES) -> Row:
+    if not isinstance(row, dict):
+        raise InvalidRequest("is not an object", field=place, value=row, fix="send {feature: value, …}")
+    names = [column.name for column in columns]
+    for name in row:
+        if name not in names:
+            raise InvalidRequest(
+                "is no feature", field=f"{place}.{name}", value=row[name], fix=f"send only {', '.join(names)}"
+            )
+    return {column.name: _value(column, row.get(column.name), f"{place}.{column.name}") for column in columns}
+
+
+def _value(column: Column, value: Any, place: str) -> Any:
+    if value is None:
+        if column.required:
+            raise InvalidRequest("is missing", field=place, value=None, fix=f"send {WANTED[column.kind]}")
+        return None
+    if not _is_a(column.kind, value):
+        raise InvalidRequest("has the wrong type", field=place, value=value, fix=f"send {WANTED[column.kind]}")
+    fault = _text_fault(column, value) if column.kind is str else _number_fault(column, value)
+    if fault:
+        raise InvalidRequest(fault[0], field=place, value=value, fix=fault[1])
+    return value
+
+
+WANTED = {str: "text", int: "a whole number", float: "a finite number"}
+
+
+def _is_a(kind: type, value: object) -> bool:
+    if isinstance(value, bool):  # JSON's true is Python's 1
+        return False
+    if kind is float:
+        return isinstance(value, (int, float)) and isfinite(value)
+    return isinstance(value, kind)
+
+
+def _text_fault(column: Column, value: str) -> tuple[str, str] | None:
+    field = column.field
+    if field.choices and value not in field.choices:
+        return "is none of its values", f"send one of {', '.join(field.choices)}"
+    if field.max_length is not None and len(value) > field.max_length:
+        return f"is longer than {field.max_length}", f"send at most {field.max_length} characters"
+    return None
+
+
+def _number_fault(column: Column, value: float) -> tuple[str, str] | None:
+    field = column.field
+    if field.minimum is not None and value < field.minimum:
+        return f"is below {field.minimum:g}", f"send at least {field.minimum:g}"
+    if field.maximum is not None and value > field.maximum:
+        return f"is above {field.maximum:g}", f"send at most {field.maximum:g}"
+    return None
