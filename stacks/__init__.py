@@ -1,0 +1,1 @@
+"""What runs in AWS: one stack a capability, around a lake that holds all state."""

@@ -1,0 +1,125 @@
+"""What differs between the stages, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+
+class RefusedConfig(ValueError):
+    """A setting that no deployment can use: names the field, its value and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a setting may be: a test, and its words."""
+
+    test: Callable[[object], bool]
+    words: str
+
+
+def between(low: int, high: int) -> Allowed:
+    """Allow the whole numbers from `low` to `high`."""
+    return Allowed(lambda value: type(value) is int and low <= value <= high, f"a whole number from {low} to {high}")
+
+
+def one_of(*choices: object) -> Allowed:
+    """Allow the choices."""
+    # The types are compared too, since True == 1.
+    known = {(type(choice), choice) for choice in choices}
+    return Allowed(lambda value: (type(value), value) in known, " or ".join(map(str, choices)))
+
+
+INSTANCES = one_of("ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge")
+LOG_RETENTIONS = one_of(7, 14, 30, 90, 365, 731)
+PROVISIONED = between(1, 1000)
+SHARDS = Allowed(
+    lambda value: value is None or PROVISIONED.test(value),
+    f"{PROVISIONED.words}, or None for a stream that scales on demand",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one stage; a field is here only if two stages differ in it."""
+
+    stage: str
+    shards: int | None
+    stream_hours: int
+    batch_window_seconds: int
+    buckets: int
+    keep_data: bool
+    log_days: int
+    glue_workers: int
+    glue_worker: str
+    training_instance: str
+    endpoint_instance: str
+    endpoint_instances: int
+    budget_usd: int
+
+    def __post_init__(self) -> None:
+        """Refuse a value that cannot be deployed."""
+        for field in fields(self):
+            value, allowed = getattr(self, field.name), ALLOWED[field.name]
+            if not allowed.test(value):
+                raise RefusedConfig(f"Config.{field.name} is {value!r}; allowed: {allowed.words}")
+
+
+ALLOWED = {
+    "stage": one_of("dev", "prod"),
+    "shards": SHARDS,
+    "stream_hours": between(24, 8760),
+    "batch_window_seconds": between(0, 300),
+    "buckets": between(1, 1024),
+    "keep_data": one_of(True, False),
+    "log_days": LOG_RETENTIONS,
+    "glue_workers": between(2, 299),
+    "glue_worker": one_of("G.1X", "G.2X", "G.4X", "G.8X"),
+    "training_instance": INSTANCES,
+    "endpoint_instance": INSTANCES,
+    "endpoint_instances": between(1, 100),
+    "budget_usd": between(1, 1_000_000),
+}
+
+CONFIGS = {
+    config.stage: config
+    for config in (
+        Config(
+            stage="dev",
+            shards=4,
+            stream_hours=24,
+            batch_window_seconds=5,
+            buckets=4,
+            keep_data=False,
+            log_days=14,
+            glue_workers=2,
+            glue_worker="G.1X",
+            training_instance="ml.m5.large",
+            endpoint_instance="ml.m5.large",
+            endpoint_instances=1,
+            budget_usd=500,
+        ),
+        Config(
+            stage="prod",
+            shards=None,
+            stream_hours=168,
+            batch_window_seconds=60,
+            buckets=64,
+            keep_data=True,
+            log_days=365,
+            glue_workers=10,
+            glue_worker="G.2X",
+            training_instance="ml.m5.2xlarge",
+            endpoint_instance="ml.m5.xlarge",
+            endpoint_instances=2,
+            budget_usd=10_000,
+        ),
+    )
+}
+
+
+def config_of(stage: object) -> Config:
+    """Find the settings of a stage; raise RefusedConfig, with the stages there are, for another name."""
+    if isinstance(stage, str) and stage in CONFIGS:
+        return CONFIGS[stage]
+    raise RefusedConfig(f"stage is {stage!r}; allowed: {' or '.join(CONFIGS)} (cdk … -c stage=dev)")

@@ -1,0 +1,1 @@
+"""The one way in which this app declares each kind of resource."""

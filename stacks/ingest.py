@@ -1,0 +1,136 @@
+"""Ingest: from the stream to the raw tables."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration, Environment, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from domain.tables import QUARANTINE, RAW
+from lambdas.ingest.settings import CommitSettings, ConsumeSettings, SweepSettings
+from stacks import names
+from stacks.config import Config
+from stacks.constructs.function import Function
+from stacks.constructs.grants import grant_files, grant_key, grant_tables
+from stacks.constructs.layer import Layer
+from stacks.lake import LakeStack
+
+BATCH_SIZE = 10_000  # the most there is: fewer, larger files
+PARALLELIZATION = 1  # the chain of receipts has one writer a shard
+RETRIES = 100
+RECORD_AGE = Duration.hours(6)
+DAY = events.Schedule.cron(hour="1", minute="10")
+MINUTE = events.Schedule.rate(Duration.minutes(1))
+
+
+class IngestStack(Stack):
+    """Consume the stream, commit what was landed, sweep what nobody registered."""
+
+    def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
+        super().__init__(scope, id, env=env, description="Rivermill: from the stream to the raw tables")
+        self.lake, self.config = lake, config
+        self._consume()
+        self._commit()
+        self._sweep()
+
+    def _consume(self) -> None:
+        consume = Function(
+            self,
+            "Consume",
+            name=names.CONSUME,
+            module="ingest.consume",
+            settings=ConsumeSettings(bucket=self.lake.bucket.bucket_name),
+            config=self.config,
+            layers=[Layer(self, "Arrow", name="arrow")],
+            timeout=Duration.minutes(5),
+            memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
+        )
+        grant_files(
+            consume.role, self.lake.bucket, reads=["receipts/"], writes=["landing/", "receipts/"], lists=["receipts/"]
+        )
+        grant_key(consume.role, self.lake.key)
+        grant_stream(consume.role, self.lake.stream.stream_arn)
+        consume.role.add_to_policy(
+            iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.lake.failed_batches.queue_arn])
+        )
+        # An L1: the L2 makes grants of its own, wider than these.
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "FromEvents",
+            event_source_arn=self.lake.stream.stream_arn,
+            function_name=consume.function.function_name,
+            enabled=True,
+            starting_position="TRIM_HORIZON",
+            batch_size=BATCH_SIZE,
+            maximum_batching_window_in_seconds=self.config.batch_window_seconds,
+            parallelization_factor=PARALLELIZATION,
+            bisect_batch_on_function_error=True,
+            maximum_retry_attempts=RETRIES,
+            maximum_record_age_in_seconds=int(RECORD_AGE.to_seconds()),
+            function_response_types=["ReportBatchItemFailures"],
+            destination_config=lambda_.CfnEventSourceMapping.DestinationConfigProperty(
+                on_failure=lambda_.CfnEventSourceMapping.OnFailureProperty(
+                    destination=self.lake.failed_batches.queue_arn
+                )
+            ),
+        )
+        mapping.node.add_dependency(consume.role)  # Lambda checks the permissions when it makes the mapping
+
+    def _commit(self) -> None:
+        commit = Function(
+            self,
+            "Commit",
+            name=names.COMMIT,
+            module="ingest.commit",
+            settings=CommitSettings(bucket=self.lake.bucket.bucket_name),
+            config=self.config,
+            layers=[Layer(self, "Iceberg", name="iceberg")],
+            timeout=Duration.minutes(5),
+            memory_mb=1769,
+            reserved_concurrency=1,  # tables have one committer; a second would only meet conflicts
+            # The next minute comes by itself; without these, refused starts would pile up for six hours.
+            retries=0,
+            event_age=Duration.minutes(1),
+        )
+        tables = [*RAW.values(), QUARANTINE]
+        grant_files(commit.role, self.lake.bucket, reads=["receipts/"], lists=["receipts/"])
+        grant_tables(commit.role, self.lake.bucket, writes=tables)
+        grant_key(commit.role, self.lake.key)
+        events.Rule(
+            self, "EveryMinute", schedule=MINUTE, targets=[targets.LambdaFunction(commit.function, retry_attempts=0)]
+        )
+
+    def _sweep(self) -> None:
+        sweep = Function(
+            self,
+            "Sweep",
+            name=names.SWEEP,
+            module="ingest.sweep",
+            settings=SweepSettings(bucket=self.lake.bucket.bucket_name),
+            config=self.config,
+            timeout=Duration.minutes(15),
+            memory_mb=512,
+        )
+        places = ["landing/", "receipts/"]
+        grant_files(sweep.role, self.lake.bucket, reads=["receipts/"], deletes=["landing/"], lists=places)
+        grant_key(sweep.role, self.lake.key)
+        events.Rule(self, "EveryDay", schedule=DAY, targets=[targets.LambdaFunction(sweep.function)])
+
+
+def grant_stream(role: iam.Role, stream_arn: str) -> None:
+    """Allow a stream to be read, as an event source mapping does."""
+    role.add_to_policy(
+        iam.PolicyStatement(
+            actions=[
+                "kinesis:DescribeStream",
+                "kinesis:DescribeStreamSummary",
+                "kinesis:GetRecords",
+                "kinesis:GetShardIterator",
+                "kinesis:ListShards",
+            ],
+            resources=[stream_arn],
+        )
+    )

@@ -1,0 +1,192 @@
+"""Lake: all that must outlive a deployment.  No other stack holds state."""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kinesis as kinesis
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from domain.tables import TABLES
+from stacks import names
+from stacks.config import Config, RefusedConfig
+from stacks.constructs.grants import catalogue_statement, grant_files, grant_key
+from stacks.constructs.iceberg_table import IcebergTable
+from stacks.constructs.nag import accept
+
+UNDO_DAYS = 3
+RECEIPT_DAYS = 400
+DATABASES = tuple(dict.fromkeys(table.database for table in TABLES))
+
+
+class LakeStack(Stack):
+    """Hold the key, the bucket, the stream, the queue, the topic and the catalogue."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, env: Environment, config: Config, destroy_data: bool = False
+    ) -> None:
+        super().__init__(scope, id, env=env, description="Rivermill: the lake", termination_protection=config.keep_data)
+        self.removal = removal(config, destroy_data)
+        self.key = self._key()
+        self.bucket = self._bucket(config)
+        self.stream = self._stream(config)
+        self.failed_batches = self._queue()
+        self.notices = self._topic()
+        self._tables(config)
+        CfnOutput(self, "Bucket", value=self.bucket.bucket_name, description="Where everything rests")
+        CfnOutput(self, "Stream", value=self.stream.stream_name, description="Where events are sent")
+
+    def _key(self) -> kms.Key:
+        key = kms.Key(self, "Key", enable_key_rotation=True, removal_policy=self.removal, description="Rivermill")
+        for service in ("cloudwatch", "budgets", "events"):
+            # Services that publish to the encrypted topic on their own behalf.
+            key.grant(
+                iam.ServicePrincipal(
+                    f"{service}.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": self.account}}
+                ),
+                "kms:Decrypt",
+                "kms:GenerateDataKey",
+            )
+        return key
+
+    def _bucket(self, config: Config) -> s3.Bucket:
+        logs = s3.Bucket(
+            self,
+            "AccessLogs",
+            encryption=s3.BucketEncryption.S3_MANAGED,  # access logs cannot be delivered under a customer's key
+            enforce_ssl=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            lifecycle_rules=[s3.LifecycleRule(id="Logs", expiration=Duration.days(config.log_days))],
+            removal_policy=self.removal,
+        )
+        accept(logs, "It is where access logs go; logging its own would never end.", "S1")
+        return s3.Bucket(
+            self,
+            "Lake",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=True,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            # History is Iceberg's snapshots. Versions only undo a slip, and are gone soon, so that an erasure is final.
+            versioned=config.keep_data,
+            server_access_logs_bucket=logs,
+            server_access_logs_prefix="lake/",
+            lifecycle_rules=lifecycle(config),
+            removal_policy=self.removal,
+        )
+
+    def _stream(self, config: Config) -> kinesis.Stream:
+        stream = kinesis.Stream(
+            self,
+            "Events",
+            stream_name=names.STREAM,
+            stream_mode=kinesis.StreamMode.ON_DEMAND if config.shards is None else kinesis.StreamMode.PROVISIONED,
+            shard_count=config.shards,
+            retention_period=Duration.hours(config.stream_hours),
+            encryption=kinesis.StreamEncryption.KMS,
+            encryption_key=self.key,
+            removal_policy=self.removal,
+        )
+        accept(stream, "The lake's own key, so that who reads the lake's data is decided in one place.", "KDS3")
+        return stream
+
+    def _queue(self) -> sqs.Queue:
+        queue = sqs.Queue(
+            self,
+            "FailedBatches",
+            queue_name=names.FAILED_BATCHES,
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=self.key,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+            removal_policy=self.removal,
+        )
+        accept(queue, "It is itself a dead-letter queue; an alarm watches its depth.", "SQS3")
+        return queue
+
+    def _topic(self) -> sns.Topic:
+        # Subscriptions that people confirmed must outlive a deployment, so the topic is state.
+        topic = sns.Topic(self, "Notices", topic_name=names.NOTICES, master_key=self.key, enforce_ssl=True)
+        topic.apply_removal_policy(self.removal)
+        topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(f"{service}.amazonaws.com") for service in ("cloudwatch", "budgets")],
+                actions=["sns:Publish"],
+                resources=[topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": self.account}},
+            )
+        )
+        return topic
+
+    def _tables(self, config: Config) -> None:
+        optimizer = self._optimizer()
+        for database in DATABASES:
+            entry = glue.CfnDatabase(
+                self,
+                database.title(),
+                catalog_id=self.account,
+                database_input=glue.CfnDatabase.DatabaseInputProperty(
+                    name=database, location_uri=self.bucket.s3_url_for_object(database)
+                ),
+            )
+            entry.apply_removal_policy(self.removal)
+            for table in TABLES:
+                if table.database == database:
+                    IcebergTable(
+                        self,
+                        f"{database.title()}{pascal(table.name)}",
+                        table=table,
+                        database=entry,
+                        bucket=self.bucket,
+                        buckets=config.buckets,
+                        optimizer=optimizer,
+                        removal=self.removal,
+                    )
+
+    def _optimizer(self) -> iam.Role:
+        role = iam.Role(self, "Optimizer", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
+        prefixes = ["landing/", *(f"{database}/" for database in DATABASES)]
+        grant_files(role, self.bucket, reads=prefixes, writes=prefixes, deletes=prefixes, lists=prefixes)
+        role.add_to_policy(catalogue_statement(role, ["glue:GetTable", "glue:UpdateTable"], TABLES))
+        grant_key(role, self.key)
+        return role
+
+
+def removal(config: Config, destroy_data: bool) -> RemovalPolicy:
+    """Say what becomes of data when its resource goes: two switches must agree before it is destroyed."""
+    if destroy_data and config.keep_data:
+        raise RefusedConfig(f"destroy_data is set, but Config.keep_data is True for stage {config.stage!r}")
+    return RemovalPolicy.DESTROY if destroy_data else RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+
+
+def lifecycle(config: Config) -> list[s3.LifecycleRule]:
+    """Say what of the lake's bucket goes by itself, and when; tables are not here, their snapshots expire."""
+    rules = [
+        s3.LifecycleRule(id="Uploads", abort_incomplete_multipart_upload_after=Duration.days(1)),
+        s3.LifecycleRule(id="QueryResults", prefix="athena/", expiration=Duration.days(7)),
+        # Must exceed the stream's longest retention (365 days), or a shard's chain of receipts could begin again.
+        s3.LifecycleRule(id="Receipts", prefix="receipts/", expiration=Duration.days(RECEIPT_DAYS)),
+        s3.LifecycleRule(id="Runs", prefix="runs/", expiration=Duration.days(RECEIPT_DAYS)),
+        s3.LifecycleRule(id="TrainingRuns", prefix="training/", expiration=Duration.days(RECEIPT_DAYS)),
+    ]
+    if config.keep_data:
+        rules.append(
+            s3.LifecycleRule(
+                id="Undo",
+                noncurrent_version_expiration=Duration.days(UNDO_DAYS),
+                expired_object_delete_marker=True,
+            )
+        )
+    return rules
+
+
+def pascal(name: str) -> str:
+    """Spell a snake_case name as a construct's id."""
+    return "".join(word.title() for word in name.split("_"))

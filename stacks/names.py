@@ -1,0 +1,30 @@
+"""The names that people type, and that stacks use to find each other without importing."""
+
+from __future__ import annotations
+
+STREAM = "rivermill-events"
+NOTICES = "rivermill-notices"
+FAILED_BATCHES = "rivermill-failed-batches"
+
+CONSUME = "rivermill-consume"
+COMMIT = "rivermill-commit"
+SWEEP = "rivermill-sweep"
+PLAN = "rivermill-plan"
+REGISTER = "rivermill-register"
+DEPLOY = "rivermill-deploy"
+PREDICT = "rivermill-predict"
+START = "rivermill-start"
+FUNCTIONS = (CONSUME, COMMIT, SWEEP, START, PLAN, REGISTER, DEPLOY, PREDICT)
+
+CURATE = "rivermill-curate"
+SESSIONS = "rivermill-sessions"
+FEATURES = "rivermill-features"
+DATASET = "rivermill-dataset"
+JOBS = (CURATE, SESSIONS, FEATURES, DATASET)
+
+DAILY = "rivermill-daily"
+PROPENSITY = "rivermill-propensity"
+TRAINING_ROLE = "rivermill-training"
+WORKGROUP = "rivermill"
+DASHBOARD = "rivermill"
+BUDGET = "rivermill"

@@ -1,0 +1,67 @@
+"""Process: the Spark jobs that refine the lake, and the desk from which people ask it."""
+
+from __future__ import annotations
+
+from aws_cdk import Environment, Stack
+from aws_cdk import aws_athena as athena
+from constructs import Construct
+
+from domain.events import EVENTS
+from domain.process.sessions import INTERACTIONS
+from domain.tables import CURATED, OPENINGS, PROPENSITY, RAW, SESSIONS, USERS
+from stacks import names
+from stacks.config import Config
+from stacks.constructs.spark_job import SparkJob
+from stacks.lake import LakeStack
+
+SCAN_LIMIT = 1 << 40  # bytes a query, about 5 USD
+
+
+class ProcessStack(Stack):
+    """Turn raw events into curated ones, sessions, features and training sets."""
+
+    def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
+        super().__init__(scope, id, env=env, description="Rivermill: the Spark jobs that refine the lake")
+        interactions = [CURATED[event] for event in INTERACTIONS]
+        curated = [CURATED[event] for event in EVENTS]
+        raw = [RAW[event] for event in EVENTS]
+        for job, module, reads, writes, files in (
+            (names.CURATE, "process.curate", raw, curated, []),
+            (names.SESSIONS, "process.sessions", interactions, [SESSIONS], []),
+            (names.FEATURES, "process.features", [SESSIONS, *interactions], [USERS, OPENINGS], []),
+            (names.DATASET, "train.dataset", [OPENINGS, USERS], [PROPENSITY], ["training/"]),
+        ):
+            SparkJob(
+                self,
+                module.partition(".")[2].title(),
+                name=job,
+                module=module,
+                lake=lake,
+                config=config,
+                reads=reads,
+                writes=writes,
+                files=files,
+            )
+        workgroup(self, lake)
+
+
+def workgroup(scope: Construct, lake: LakeStack) -> athena.CfnWorkGroup:
+    """Make the Athena workgroup from which people ask the lake; results are encrypted and go after a week."""
+    # L1: the module has no L2.
+    return athena.CfnWorkGroup(
+        scope,
+        "WorkGroup",
+        name=names.WORKGROUP,
+        recursive_delete_option=True,
+        work_group_configuration=athena.CfnWorkGroup.WorkGroupConfigurationProperty(
+            enforce_work_group_configuration=True,
+            bytes_scanned_cutoff_per_query=SCAN_LIMIT,
+            publish_cloud_watch_metrics_enabled=True,
+            result_configuration=athena.CfnWorkGroup.ResultConfigurationProperty(
+                output_location=lake.bucket.s3_url_for_object("athena/"),
+                encryption_configuration=athena.CfnWorkGroup.EncryptionConfigurationProperty(
+                    encryption_option="SSE_KMS", kms_key=lake.key.key_arn
+                ),
+            ),
+        ),
+    )
