@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.exceptions import InvalidParameterValueException, UnknownFunctionException
 from moto.awslambda.models import LambdaBackend, LambdaFunction, lambda_backends
 from moto.logs.models import logs_backends
 
@@ -121,6 +122,13 @@ class Functions:
         event = Event(function.function_arn, payload, request_id or str(uuid.uuid4()), time.monotonic())
         self._queue(function).submit(self._attempt, event, 1)
 
+    def check(self, function: LambdaFunction) -> None:
+        """Refuse, when it is deployed, a function whose layers this machine cannot stand for."""
+        try:
+            self._layers(function)
+        except packages.MissingPackage as missing:
+            raise InvalidParameterValueException(f"{function.function_name}: {missing}") from missing
+
     def retire(self, function_name: str) -> None:
         """End the workers of a function that is gone."""
         with self._lock:
@@ -196,8 +204,6 @@ class Functions:
             raise NotImplementedError(
                 f"Lambda runtime {function.run_time or 'of an image'} ({function.function_name}); Python zips run"
             )
-        found = [self.backend.layers_versions_by_arn(layer["Arn"]) for layer in function.layers]
-        layers = [(layer.code_digest, layer.code_bytes) for layer in found if layer]
         logging_config = getattr(function, "logging_config", None) or {}
         try:
             return Deployment(
@@ -210,7 +216,7 @@ class Functions:
                 timeout_seconds=int(function.timeout),
                 environment=tuple(sorted((name, str(value)) for name, value in function.environment_vars.items())),
                 code=packages.unpacked(self._folder, function.code_bytes, function.code_digest),
-                layers=packages.layered(self._folder, layers) if layers else None,
+                layers=self._layers(function),
                 log_group=logging_config.get("LogGroup") or f"/aws/lambda/{function.function_name}",
                 log_format=logging_config.get("LogFormat", "Text"),
                 log_level=logging_config.get(
@@ -219,6 +225,11 @@ class Functions:
             )
         except packages.MissingPackage as missing:
             raise InvocationRefused(502, "InvalidRuntimeException", f"{function.function_name}: {missing}") from missing
+
+    def _layers(self, function: LambdaFunction) -> Path | None:
+        found = [self.backend.layers_versions_by_arn(layer["Arn"]) for layer in function.layers]
+        layers = [(layer.code_digest, layer.code_bytes) for layer in found if layer]
+        return packages.layered(self._folder, layers) if layers else None
 
     def _count(self, where: dict[str, str], run: Run) -> None:
         tally(self.cloud).add("AWS/Lambda", "Count", where, {"Invocations": 1, "Errors": float(run.failed)})
@@ -310,7 +321,6 @@ def install(cloud: Cloud) -> None:
     call = InvokeCall(running)
     routes.claim(call.claims, call)
     _mend_function(running)
-    _mend_cloudformation()
 
 
 def _mend_function(running: Functions) -> None:
@@ -326,10 +336,12 @@ def _mend_function(running: Functions) -> None:
         self.dead_letter, self.logging_config = None, None
         made(self, account_id, spec, *rest, **keywords)
         _keep(self, spec)
+        running.check(self)
 
     def configure(self: Any, updates: dict[str, Any]) -> Any:
         configured(self, updates)
         _keep(self, updates)
+        running.check(self)
         return self.get_configuration()
 
     def describe(self: Any, *rest: Any, **keywords: Any) -> Any:
@@ -361,43 +373,10 @@ def _keep(function: Any, spec: dict[str, Any]) -> None:
         function.dead_letter = spec["DeadLetterConfig"]
     if "LoggingConfig" in spec:
         function.logging_config = spec["LoggingConfig"]
-
-
-def _mend_cloudformation() -> None:
-    """Apply the properties that moto's resource leaves out, layers above all."""
-    create, update = (
-        LambdaFunction.create_from_cloudformation_json.__func__,
-        LambdaFunction.update_from_cloudformation_json.__func__,
-    )
-
-    def created(cls: Any, resource_name: str, cloudformation_json: Any, *rest: Any, **keywords: Any) -> Any:
-        return _complete(create(cls, resource_name, cloudformation_json, *rest, **keywords), cloudformation_json)
-
-    def updated(
-        cls: Any, original_resource: Any, new_resource_name: str, cloudformation_json: Any, *rest: Any, **keywords: Any
-    ) -> Any:
-        function = update(cls, original_resource, new_resource_name, cloudformation_json, *rest, **keywords)
-        return _complete(function, cloudformation_json)
-
-    LambdaFunction.create_from_cloudformation_json = classmethod(created)
-    LambdaFunction.update_from_cloudformation_json = classmethod(updated)
-
-
-def _complete(function: Any, cloudformation_json: Any) -> Any:
-    properties = cloudformation_json["Properties"]
-    function.layers = function._get_layers_data(properties.get("Layers", []))
-    function.architectures = properties.get("Architectures", ["x86_64"])
-    function.ephemeral_storage = int(properties.get("EphemeralStorage", {}).get("Size", 512))
-    function.tracing_config = properties.get("TracingConfig", {"Mode": "PassThrough"})
-    function.environment_vars = properties.get("Environment", {}).get("Variables", {})
-    function.memory_size = int(properties.get("MemorySize", 128))
-    function.timeout = int(properties.get("Timeout", 3))
-    reserved = properties.get("ReservedConcurrentExecutions")
-    function.reserved_concurrency = None if reserved is None else int(reserved)
-    function.dead_letter = properties.get("DeadLetterConfig")
-    function.logging_config = properties.get("LoggingConfig")
-    function.tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
-    return function
+    if "TracingConfig" in spec:
+        function.tracing_config = spec["TracingConfig"]
+    if "EphemeralStorage" in spec:
+        function.ephemeral_storage = int(spec["EphemeralStorage"]["Size"])
 
 
 def _attempts(function: Any) -> Attempts:

@@ -15,7 +15,8 @@ import moto.kinesis.models as moto_kinesis
 import msgspec
 from moto.core.exceptions import JsonRESTError
 from moto.kinesis.exceptions import InvalidArgumentError, ResourceNotFoundError
-from moto.kinesis.models import KinesisBackend, Stream, kinesis_backends
+from moto.kinesis.models import KinesisBackend, kinesis_backends
+from moto.kinesis.responses import KinesisResponse
 
 from local import faults, routes
 from local.cloud import Cloud
@@ -29,6 +30,7 @@ MOST_BYTES_PUT = 10 << 20
 MOST_RECORDS_GOT = 10_000
 MOST_BYTES_GOT = 10 << 20
 MOST_KEY_CHARACTERS = 256
+MOST_RECORD_KIB = 10_240
 ITERATOR_SECONDS = 300
 TRIM_EVERY_SECONDS = 60.0
 
@@ -78,6 +80,10 @@ class _ListShards(_Named, kw_only=True):
     shard_filter: _ShardFilter | None = None
 
 
+class _UpdateMaxRecordSize(_Named, kw_only=True):
+    most: int = msgspec.field(name="MaxRecordSizeInKiB")
+
+
 class _Iterator(msgspec.Struct, array_like=True):
     stream: str
     shard: str
@@ -120,6 +126,7 @@ class KinesisCalls:
             "GetRecords": _decoding(_GetRecords, self.get_records),
             "GetShardIterator": _decoding(_GetShardIterator, self.get_shard_iterator),
             "ListShards": _decoding(_ListShards, self.list_shards),
+            "UpdateMaxRecordSize": _decoding(_UpdateMaxRecordSize, self.update_max_record_size),
             "SubscribeToShard": _no_fan_out,
         }
 
@@ -234,6 +241,16 @@ class KinesisCalls:
         if len(shards) > request.max_results:
             answer["NextToken"] = f"{stream.stream_name}|{answer['Shards'][-1]['ShardId']}"
         return answer
+
+    def update_max_record_size(self, request: _UpdateMaxRecordSize) -> dict[str, Any]:
+        """Answer UpdateMaxRecordSize."""
+        if not DEFAULT_RECORD_KIB <= request.most <= MOST_RECORD_KIB:
+            raise _invalid(
+                f"Value '{request.most}' at 'maxRecordSizeInKiB' failed to satisfy constraint: "
+                f"Member must have value between {DEFAULT_RECORD_KIB} and {MOST_RECORD_KIB}"
+            )
+        self._stream(request).max_record_kib = request.most
+        return {}
 
     def _stream(self, request: _Named) -> LoggedStream:
         name = request.stream_name or (request.stream_arn or "").rpartition("/")[2]
@@ -379,7 +396,7 @@ def install(cloud: Cloud) -> None:
     LoggedStream.ground = Ground(folder, pace(cloud))
     moto_kinesis.Stream = LoggedStream
     _mend_deletion()
-    _mend_cloudformation()
+    _mend_creation()
     calls = KinesisCalls(cloud)
     routes.claim(calls.claims, calls)
     threading.Thread(target=_trim, args=(cloud,), name="kinesis retention", daemon=True).start()
@@ -403,28 +420,15 @@ def _mend_deletion() -> None:
     KinesisBackend.delete_stream = delete_stream
 
 
-def _mend_cloudformation() -> None:
-    """Apply the properties that moto's resource leaves out: mode, record size and encryption."""
-    create, update = Stream.create_from_cloudformation_json.__func__, Stream.update_from_cloudformation_json.__func__
+def _mend_creation() -> None:
+    """Keep the settings of CreateStream that moto leaves out."""
+    create = KinesisResponse.create_stream
 
-    def created(cls: Any, resource_name: str, cloudformation_json: Any, *rest: Any, **keywords: Any) -> Any:
-        return _configured(create(cls, resource_name, cloudformation_json, *rest, **keywords), cloudformation_json)
+    def create_stream(self: Any) -> Any:
+        answer = create(self)
+        stream = self.kinesis_backend.streams[self._get_param("StreamName")]
+        stream.max_record_kib = int(self._get_param("MaxRecordSizeInKiB") or DEFAULT_RECORD_KIB)
+        stream.tags.update(self._get_param("Tags") or {})
+        return answer
 
-    def updated(
-        cls: Any, original_resource: Any, new_resource_name: str, cloudformation_json: Any, *rest: Any, **keywords: Any
-    ) -> Any:
-        stream = update(cls, original_resource, new_resource_name, cloudformation_json, *rest, **keywords)
-        return _configured(stream, cloudformation_json)
-
-    Stream.create_from_cloudformation_json = classmethod(created)
-    Stream.update_from_cloudformation_json = classmethod(updated)
-
-
-def _configured(stream: LoggedStream, cloudformation_json: Any) -> LoggedStream:
-    properties = cloudformation_json.get("Properties", {})
-    stream.stream_mode = properties.get("StreamModeDetails", stream.stream_mode)
-    stream.max_record_kib = int(properties.get("MaxRecordSizeInKiB", DEFAULT_RECORD_KIB))
-    encryption = properties.get("StreamEncryption", {})
-    stream.encryption_type = encryption.get("EncryptionType", "NONE")
-    stream.key_id = encryption.get("KeyId")
-    return stream
+    KinesisResponse.create_stream = create_stream

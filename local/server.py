@@ -16,7 +16,19 @@ from typing import Any
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local import alarms, cloudformation, objects, processes, routes
+from local import (
+    alarms,
+    cloudformation,
+    event_rules,
+    event_sources,
+    faults,
+    function_urls,
+    functions,
+    kinesis,
+    objects,
+    processes,
+    routes,
+)
 from local.cloud import Cloud
 from local.wire import Listener
 
@@ -41,7 +53,17 @@ def prepare(cloud: Cloud) -> None:
 
 def installs() -> Sequence[Callable[[Cloud], None]]:
     """List what mends or extends moto, in the order in which it is installed."""
-    return (objects.install, alarms.install, cloudformation.install)
+    return (
+        faults.install,  # first: it stands before every other claim
+        objects.install,
+        missing_calls.install,
+        kinesis.install,
+        functions.install,
+        event_sources.install,
+        function_urls.install,
+        event_rules.install,
+        cloudformation.install,
+    )
 
 
 class Front:
