@@ -299,6 +299,7 @@ def install(cloud: Cloud) -> None:
 
 def _mend_errors() -> None:
     """Give the interpreter's exceptions the names by which moto writes errors on the wire."""
+    known: Any
     for known in vars(api).values():
         if isinstance(known, type) and issubclass(known, AWSError) and hasattr(known, "code"):
             known.TYPE, known.STATUS = known.code, known.status_code
