@@ -1,0 +1,1 @@
+"""Put models to work and answer requests for predictions."""
