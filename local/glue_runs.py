@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 import re
@@ -23,6 +22,7 @@ from moto.glue.responses import GlueResponse
 
 from local import spark
 from local.cloud import Cloud
+from local.installed import missing
 from local.job_process import Ending, JobProcess, Log, last_exception, put_lines
 
 LOG_GROUP = "/aws-glue/jobs"
@@ -226,7 +226,9 @@ def _failure(process: JobProcess) -> str:
 
 def _submission(cloud: Cloud, run: JobRun, work: Path, temporary: Path) -> list[str]:
     arguments = run.arguments
-    _check_modules(arguments.get("--additional-python-modules", ""))
+    lacking = missing(arguments.get("--additional-python-modules", "").split(","))
+    if lacking:
+        raise Refused(f"--additional-python-modules {lacking}")
     settings = {"spark.app.name": run.job.name, "spark.local.dir": str(temporary)}
     settings |= parse_settings(arguments.get("--conf", ""))
     note = [f"{name} has no effect here: {WITHOUT_EFFECT[name]}" for name in arguments if name in WITHOUT_EFFECT]
@@ -277,18 +279,6 @@ def _command_of(job: Any) -> dict[str, Any]:
     if command.get("Name") != "glueetl":
         raise Refused(f"Command.Name {command.get('Name')}: the laptop cloud runs glueetl jobs alone")
     return command
-
-
-def _check_modules(wanted: str) -> None:
-    """Refuse a module that is not installed here in the version asked for: jobs share this interpreter."""
-    for module in filter(None, (part.strip() for part in wanted.split(","))):
-        name, _, version = module.partition("==")
-        try:
-            here = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            here = "missing"
-        if here == "missing" or (version and here != version):
-            raise Refused(f"--additional-python-modules {module}: here it is {here}; pip install {module}")
 
 
 def _bring_all(cloud: Cloud, uris: str, folder: Path) -> list[Path]:

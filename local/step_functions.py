@@ -299,10 +299,10 @@ def install(cloud: Cloud) -> None:
 
 def _mend_errors() -> None:
     """Give the interpreter's exceptions the names by which moto writes errors on the wire."""
-    known: Any
-    for known in vars(api).values():
-        if isinstance(known, type) and issubclass(known, AWSError) and hasattr(known, "code"):
-            known.TYPE, known.STATUS = known.code, known.status_code
+    kinds: list[Any] = [kind for kind in vars(api).values() if isinstance(kind, type) and issubclass(kind, AWSError)]
+    for kind in kinds:
+        if hasattr(kind, "code"):
+            kind.TYPE, kind.STATUS = kind.code, kind.status_code
 
 
 def _mend_backend(backend: Any) -> None:

@@ -1,0 +1,12 @@
+"""Run SageMaker's jobs and endpoints as processes of this machine, with the containers' contract."""
+
+from __future__ import annotations
+
+from local.cloud import Cloud
+from local.sagemaker import jobs, processing, training
+
+
+def install(cloud: Cloud) -> None:
+    """Make moto's SageMaker run what it is asked to."""
+    for kind in (training.KIND, processing.KIND):
+        jobs.install(cloud, kind)
