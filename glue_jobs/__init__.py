@@ -1,0 +1,1 @@
+"""Spark jobs that refine the lake; each is a pure `transform` and a thin `main`."""

@@ -1,0 +1,85 @@
+"""Frames and tables for tests of Spark jobs, made of the lake's own declarations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import (
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    DoubleType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from domain.schema import Column
+from domain.tables import Table
+from glue_jobs import accounts, lake
+
+BUCKET = "lake"
+KINDS: dict[str, DataType] = {
+    "string": StringType(),
+    "long": LongType(),
+    "double": DoubleType(),
+    "boolean": BooleanType(),
+    "timestamptz": TimestampType(),
+    "date": DateType(),
+    "binary": BinaryType(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lake:
+    """The lake's tables, empty at first."""
+
+    spark: SparkSession
+
+    def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        framed(self.spark, table.columns, rows).writeTo(lake.name(table)).append()
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        return dicts(self.spark.table(lake.name(table)))
+
+    def snapshots(self, table: Table) -> list[Any]:
+        return list(lake.ancestors(self.spark, table))
+
+    def json(self, key: str) -> Any:
+        return json.loads(accounts.s3().get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+
+def create(spark: SparkSession, table: Table) -> None:
+    """Create a table as the lake's stack declares it, with four buckets."""
+    columns = ", ".join(
+        f"{c.name} {KINDS[c.iceberg_type].simpleString()}{' NOT NULL' if c.required else ''}" for c in table.columns
+    )
+    cut = {"day": "days({})", "bucket": "bucket(4, {})"}[table.partition.transform].format(table.partition.column)
+    spark.sql(
+        f"CREATE TABLE {lake.name(table)} ({columns}) USING iceberg PARTITIONED BY ({cut}) "
+        f"LOCATION 's3://{BUCKET}/{table.prefix}' TBLPROPERTIES ('format-version'='2')"
+    )
+    spark.sql(f"ALTER TABLE {lake.name(table)} WRITE LOCALLY ORDERED BY {', '.join(table.sort)}")
+
+
+def framed(spark: SparkSession, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> DataFrame:
+    """Frame rows; a column that a row lacks is null."""
+    schema = StructType([StructField(c.name, KINDS[c.iceberg_type], True) for c in columns])
+    return spark.createDataFrame([tuple(row.get(c.name) for c in columns) for row in rows], schema)
+
+
+def dicts(frame: DataFrame) -> list[dict[str, Any]]:
+    """Collect rows with aware times, however the machine's clock is set."""
+    return [{name: _aware(value) for name, value in row.asDict().items()} for row in frame.collect()]
+
+
+def _aware(value: Any) -> Any:
+    return value.astimezone(timezone.utc) if isinstance(value, datetime) else value
