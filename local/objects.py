@@ -72,6 +72,13 @@ class Body:
             held.seek(start)
             return held.read(size)
 
+    def file(self) -> Path:
+        """Return a file with the bytes, written now if they were only in memory."""
+        if not self._large:
+            self._path.write_bytes(self._small)
+            self._large = True
+        return self._path
+
     def seek(self, position: int) -> None:
         """Read from here on."""
         self._position = position
@@ -167,3 +174,11 @@ def _span(asked: re.Match[str], size: int) -> tuple[int, int]:
     if not first:
         return max(size - int(last), 0), size - 1
     return int(first), min(int(last), size - 1) if last else size - 1
+
+
+def file_of(cloud: Cloud, bucket: str, key: str) -> Path:
+    """Return the file that holds an object, for readers of the same machine. Raises `FileNotFoundError`."""
+    held = models.s3_backends[cloud.account]["aws"].get_object(bucket, key)
+    if held is None:
+        raise FileNotFoundError(f"s3://{bucket}/{key}")
+    return held._value_buffer.file()  # type: ignore[no-any-return]

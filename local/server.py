@@ -17,7 +17,7 @@ from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from local import (
-    alarms,
+    athena,
     cloudformation,
     event_rules,
     event_sources,
@@ -25,6 +25,7 @@ from local import (
     function_urls,
     functions,
     kinesis,
+    missing_calls,
     objects,
     processes,
     routes,
@@ -62,6 +63,7 @@ def installs() -> Sequence[Callable[[Cloud], None]]:
         event_sources.install,
         function_urls.install,
         event_rules.install,
+        athena.install,
         cloudformation.install,
     )
 

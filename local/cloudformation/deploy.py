@@ -288,7 +288,7 @@ def _remove(cloud: Cloud, stack: Stack, resource: StackResource, policy: str) ->
     return True
 
 
-def _order(
+def _order(  # noqa: PLR0917 - an order is all of these
     cloud: Cloud,
     stack: Stack,
     resource: StackResource,
