@@ -301,7 +301,7 @@ def _mend_errors() -> None:
     """Give the interpreter's exceptions the names by which moto writes errors on the wire."""
     kinds: list[Any] = [kind for kind in vars(api).values() if isinstance(kind, type) and issubclass(kind, AWSError)]
     for kind in kinds:
-        if hasattr(kind, "code"):
+        if hasattr(kind, "status_code"):
             kind.TYPE, kind.STATUS = kind.code, kind.status_code
 
 
