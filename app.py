@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from stacks.config import Config, RefusedConfig, config_of
+from stacks.constructs.function import TooLarge
+from stacks.constructs.layer import LayerFailed
 from stacks.ingest import IngestStack
 from stacks.lake import LakeStack
+from stacks.limits import Limits
+from stacks.monitor import MonitorStack
+from stacks.orchestrate import OrchestrateStack
 from stacks.process import ProcessStack
+from stacks.serve import ServeStack
+from stacks.train import TrainStack
+
+REGION = "us-east-1"  # where templates are for if nobody says
 
 
-def build(
-    app: App, config: Config, *, region: str = "us-east-1", account: str | None = None, destroy_data: bool = False
-) -> None:
-    """Build one stage of the platform; a stage has an account and a region to itself."""
-    env = Environment(account=account, region=region)
-    lake = LakeStack(app, "Rivermill-Lake", config=config, env=env, destroy_data=destroy_data)
+def build(app: App, config: Config, env: Environment, *, destroy_data: bool = False) -> App:
+    """Build one stage of the platform, in the order in which data flows; a stage has a region of an account to itself.
+
+    With `destroy_data`, what the lake holds goes when its stack goes; a stage that keeps its data refuses.
+    """
+    lake = LakeStack(app, "Rivermill-Lake", env=env, config=config, destroy_data=destroy_data)
     IngestStack(app, "Rivermill-Ingest", env=env, lake=lake, config=config)
     ProcessStack(app, "Rivermill-Process", env=env, lake=lake, config=config)
+    TrainStack(app, "Rivermill-Train", env=env, lake=lake, config=config)
+    ServeStack(app, "Rivermill-Serve", env=env, lake=lake, config=config)
+    OrchestrateStack(app, "Rivermill-Orchestrate", env=env, lake=lake, config=config)
+    MonitorStack(app, "Rivermill-Monitor", env=env, lake=lake, config=config)
     Tags.of(app).add("project", "rivermill")
     Tags.of(app).add("stage", config.stage)
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app))
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app), Limits())
+    return app
+
+
+def switch(app: App, config: Config) -> bool:
+    """Read the switch that gives up data: it must repeat the stage's name."""
+    said = app.node.try_get_context("destroy_data")
+    if said not in (None, config.stage):
+        raise RefusedConfig(f"destroy_data is {said!r}; allowed: {config.stage} (the stage's name), or nothing")
+    return said is not None
 
 
 def main() -> None:
-    """Build the stage that the command line names."""
+    """Build the stage that the command line names, where the credentials point."""
     app = App()
     config = config_of(app.node.try_get_context("stage") or "dev")
-    build(app, config)
-    app.synth()
+    env = Environment(
+        account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION") or REGION
+    )
+    build(app, config, env, destroy_data=switch(app, config))
+    try:
+        app.synth()
+    except RuntimeError as failed:
+        if "Validation failed" not in str(failed):
+            raise
+        sys.exit("rivermill: the templates break the rules listed above; nothing was deployed")
 
 
 if __name__ == "__main__":
     try:
         main()
-    except RefusedConfig as refused:
+    except (RefusedConfig, TooLarge, LayerFailed) as refused:
         sys.exit(f"rivermill: {refused}")

@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sagemaker as sagemaker
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -38,6 +39,7 @@ class LakeStack(Stack):
         self.failed_batches = self._queue()
         self.notices = self._topic()
         self._tables(config)
+        self._registry()
         CfnOutput(self, "Bucket", value=self.bucket.bucket_name, description="Where everything rests")
         CfnOutput(self, "Stream", value=self.stream.stream_name, description="Where events are sent")
 
@@ -149,6 +151,16 @@ class LakeStack(Stack):
                         optimizer=optimizer,
                         removal=self.removal,
                     )
+
+    def _registry(self) -> None:
+        # Models are known by their entry here, and a group that holds any cannot be deleted: it is state.
+        group = sagemaker.CfnModelPackageGroup(
+            self,
+            "Propensity",
+            model_package_group_name=names.PROPENSITY,
+            model_package_group_description="Will this session end in a purchase",
+        )
+        group.apply_removal_policy(self.removal)
 
     def _optimizer(self) -> iam.Role:
         role = iam.Role(self, "Optimizer", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))

@@ -24,7 +24,12 @@ JOBS = (CURATE, SESSIONS, FEATURES, DATASET)
 
 DAILY = "rivermill-daily"
 PROPENSITY = "rivermill-propensity"
+VARIANT = "main"
+ENDPOINT_ERRORS = "rivermill-endpoint-errors"
+ENDPOINT_LATENCY = "rivermill-endpoint-latency"
+ENDPOINT_ALARMS = (ENDPOINT_ERRORS, ENDPOINT_LATENCY)  # a new model that rings one is taken back
 TRAINING_ROLE = "rivermill-training"
+ENDPOINT_ROLE = "rivermill-endpoint"
 WORKGROUP = "rivermill"
 DASHBOARD = "rivermill"
 BUDGET = "rivermill"

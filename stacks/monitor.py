@@ -1,0 +1,115 @@
+"""Monitor: a graph for every number, an alarm for every limit, a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration, Environment, Stack
+from aws_cdk import aws_budgets as budgets
+from aws_cdk import aws_cloudwatch as cloudwatch
+from constructs import Construct
+
+from domain.metrics import METRICS, NAMESPACE
+from stacks import names
+from stacks.arns import state_machine_arn
+from stacks.config import Config
+from stacks.constructs.alarm import Alarm
+from stacks.lake import LakeStack
+from stacks.signals import FUNCTIONS, JOBS, SERVING, STREAM, Signal, of_state_machine
+
+PERIOD = Duration.minutes(5)
+WIDTH = 8  # of the dashboard's 24 columns
+
+
+class MonitorStack(Stack):
+    """Watch what the platform counts, and what AWS says of it."""
+
+    def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
+        super().__init__(scope, id, env=env, description="Rivermill: dashboard, alarms and budget")
+        self.lake = lake
+        self.dashboard = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=names.DASHBOARD)
+        self._section("What the platform counts", [self._metric(metric.name) for metric in METRICS])
+        signals = {
+            "Stream": STREAM,
+            "The day": (*of_state_machine(state_machine_arn(self)), *JOBS),
+            "Serving": SERVING,
+            "Functions": FUNCTIONS,
+        }
+        for title, group in signals.items():
+            self._section(title, [graph(signal) for signal in group])
+        self._alarms([signal for group in signals.values() for signal in group])
+        budget(self, config.budget_usd, lake.notices.topic_arn)
+
+    def _metric(self, name: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=NAMESPACE, metric_name=name, statistic="Sum", period=PERIOD, label=name, dimensions_map={}
+        )
+
+    def _section(self, title: str, metrics: Sequence[cloudwatch.Metric]) -> None:
+        self.dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## {title}", width=24, height=1))
+        graphs = [cloudwatch.GraphWidget(title=metric.label, left=[metric], width=WIDTH) for metric in metrics]
+        for start in range(0, len(graphs), 24 // WIDTH):
+            self.dashboard.add_widgets(*graphs[start : start + 24 // WIDTH])
+
+    def _alarms(self, signals: Sequence[Signal]) -> None:
+        for metric in METRICS:
+            if metric.limit is not None:
+                Alarm(
+                    self,
+                    f"{metric.name}TooHigh",
+                    metric=self._metric(metric.name),
+                    limit=metric.limit,
+                    meaning=f"{metric.name} above {metric.limit:g} in five minutes: {metric.doc}",
+                    notices=self.lake.notices,
+                )
+        for signal in signals:
+            if signal.limit is not None:
+                Alarm(
+                    self,
+                    signal.id,
+                    metric=graph(signal),
+                    limit=signal.limit,
+                    meaning=signal.meaning,
+                    name=signal.alarm,
+                    notices=self.lake.notices,
+                )
+
+
+def graph(signal: Signal) -> cloudwatch.Metric:
+    """Draw a metric of AWS."""
+    return cloudwatch.Metric(
+        namespace=signal.namespace,
+        metric_name=signal.name,
+        dimensions_map=dict(signal.dimensions),
+        statistic=signal.statistic,
+        period=PERIOD,
+        label=signal.id,
+    )
+
+
+def budget(scope: Construct, usd: int, notices: str) -> budgets.CfnBudget:
+    """Tell people when the month's bill nears, or is forecast to pass, what the stage may cost."""
+    # L1: the module has no L2.
+    return budgets.CfnBudget(
+        scope,
+        "Budget",
+        budget=budgets.CfnBudget.BudgetDataProperty(
+            budget_name=names.BUDGET,
+            budget_type="COST",
+            time_unit="MONTHLY",
+            budget_limit=budgets.CfnBudget.SpendProperty(amount=usd, unit="USD"),
+            cost_filters={"TagKeyValue": ["user:project$rivermill"]},
+        ),
+        notifications_with_subscribers=[
+            budgets.CfnBudget.NotificationWithSubscribersProperty(
+                notification=budgets.CfnBudget.NotificationProperty(
+                    notification_type=kind,
+                    comparison_operator="GREATER_THAN",
+                    threshold=threshold,
+                    threshold_type="PERCENTAGE",
+                ),
+                subscribers=[budgets.CfnBudget.SubscriberProperty(subscription_type="SNS", address=notices)],
+            )
+            for kind, threshold in (("ACTUAL", 80), ("FORECASTED", 100))
+        ],
+    )
