@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from local.cloud import Cloud
-from local.sagemaker import jobs, processing, training
+from local.sagemaker import endpoints, invocations, jobs, processing, registry, training, transform
 
 
 def install(cloud: Cloud) -> None:
     """Make moto's SageMaker run what it is asked to."""
-    for kind in (training.KIND, processing.KIND):
+    for kind in (training.KIND, processing.KIND, transform.KIND):
         jobs.install(cloud, kind)
+    registry.install(cloud)
+    endpoints.install(cloud)
+    invocations.install(cloud)
