@@ -17,6 +17,7 @@ FUNNEL = {
     "Put one into the cart": "product_views > 0 AND carts > 0",
     "Ordered": "product_views > 0 AND carts > 0 AND purchases > 0",
 }
+SESSION_MINUTES = "date_diff('second', started_at, ended_at) / 60.0"
 MINUTES = (0, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120)
 EVENTS = (1, 2, 3, 5, 8, 12, 16, 24, 32, 64)
 
@@ -96,6 +97,14 @@ def stacks(laptop: Laptop) -> list[dict[str, Any]]:
         }
         for stack in sorted(found, key=lambda stack: stack["CreationTime"])
     ]
+
+
+def output_of(laptop: Laptop, key: str) -> str:
+    """Find an output of the platform's stacks by its name."""
+    found = [value for stack in stacks(laptop) for name, value in stack["outputs"] if name == key]
+    if not found:
+        raise DemoFailed(f"no stack has an output {key!r}: deploy them all")
+    return str(found[0])
 
 
 def tables(laptop: Laptop) -> list[dict[str, Any]]:

@@ -50,16 +50,24 @@ def render(evidence: Evidence, pictures: Sequence[str]) -> str:
 
 
 def _subtitle(evidence: Evidence) -> str:
-    return f"{thousands(evidence['account']['sent'])} records sent · run {evidence['run']} · {evidence['made_at']}"
+    return f"{evidence['title']} · run {evidence['run']} · {evidence['made_at']}"
 
 
 def _cards(evidence: Evidence) -> Iterable[str]:
-    account, judged = evidence["account"], evidence["judged"]
+    account, judged, report = evidence["account"], evidence["judged"], evidence["report"]
     yield _card(thousands(account["received"]), "records received", "accounted for" if account["balanced"] else "LOST")
-    yield _card(thousands(account["curated_rows"]), "distinct events curated", judged["curated_says"])
+    yield _card(thousands(account["curated_rows"]), "distinct events curated", f"in {account['files']} files landed")
     yield _card(thousands(evidence["funnel"][0][1]), "sessions", f"{evidence['funnel'][-1][1]:,} with an order")
-    if evidence["report"]:
-        yield _card(f"{evidence['report']['metrics']['auc']['value']:.3f}", "AUC on unseen users", judged["auc_says"])
+    if report:
+        auc = report["metrics"]["auc"]["value"]
+        best = judged.get("best")
+        of_best = (
+            f"{auc / best['auc']:.1%} of the best possible"
+            if best
+            else f"95 % interval {report['metrics']['auc']['low']:.3f} to {report['metrics']['auc']['high']:.3f}"
+        )
+        yield _card(f"{auc:.3f}", "AUC on unseen users", of_best)
+    if judged:
         yield _card(f"{judged['endpoint_difference']:.0e}", "endpoint against offline", "largest difference")
 
 

@@ -94,12 +94,17 @@ def funnel(evidence: Evidence, figure: Figure) -> None:
     axes = figure.subplots()
     steps = evidence["funnel"]
     whole = max(steps[0][1], 1)
-    for row, ((name, count), color) in enumerate(zip(steps, (BLUE, TEAL, AMBER, RED), strict=True)):
+    for row, ((_, count), color) in enumerate(zip(steps, (BLUE, TEAL, AMBER, RED), strict=True)):
         axes.barh([-row], [count], left=(whole - count) / 2, color=color, height=0.72)
-        axes.text(whole / 2, -row, f"{name}  {thousands(count)}  ({count / whole:.1%})", ha="center", va="center")
-    axes.set(title="From a visit to an order", xticks=[], yticks=[])
+    axes.set_yticks([-row for row in range(len(steps))], [name for name, _ in steps])
+    shares = axes.secondary_yaxis("right")
+    labels = [f"{thousands(count)}  {count / whole:.1%}" for _, count in steps]
+    shares.set_yticks([-row for row in range(len(steps))], labels)
+    shares.tick_params(length=0)
+    axes.set(title="From a visit to an order", xticks=[])
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
+    shares.spines[:].set_visible(False)
 
 
 def session_lengths(evidence: Evidence, figure: Figure) -> None:

@@ -32,6 +32,7 @@ def any_report() -> dict[str, Any]:
 
 def any_evidence(**changes: Any) -> dict[str, Any]:
     evidence: dict[str, Any] = {
+        "title": "200,000 records of a simulated shop",
         "run": "daily-2026-11-21",
         "made_at": "2026-11-22 09:00 UTC",
         "seconds": {"start the laptop cloud": 3.1, "deploy": 61.0},
@@ -41,6 +42,7 @@ def any_evidence(**changes: Any) -> dict[str, Any]:
             "landed": {"page_view": 120_000, "product_view": 60_000, "purchase": 18_900},
             "quarantined": {"not_json": 300, "missing_field": 800},
             "duplicates": 50,
+            "files": 120,
             "balanced": True,
             "curated_rows": 197_000,
         },
@@ -58,8 +60,6 @@ def any_evidence(**changes: Any) -> dict[str, Any]:
         "report": any_report(),
         "judged": {
             "best": {"auc": 0.85, "roc": [[i / 20, (i / 20) ** 0.35] for i in range(21)]},
-            "auc_says": "97.6 % of the best possible",
-            "curated_says": "as an independent count says",
             "endpoint_difference": 1e-16,
         },
         "outcome": {"status": "Deployed", "reasons": []},

@@ -1,0 +1,101 @@
+"""The newcomer's first command: the whole path, from a record to a prediction, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from demo.day import commit_all, run_day, wait_until_landed
+from demo.evidence import Run, gather
+from demo.faults import struck, switch_on
+from demo.lake import output_of
+from demo.laptop import DemoFailed, laptop_cloud
+from demo.page import write_page
+from demo.progress import Progress
+from demo.sources import Clicks, Simulation, Source
+
+FOLDER = Path("build/demo")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; the exit code is 1 where a claim does not hold, 2 where a step fails."""
+    asked = parse(arguments)
+    try:
+        return run(source_of(asked), with_faults=bool(asked.faults))
+    except DemoFailed as failure:
+        print(f"\nrivermill: {failure}", file=sys.stderr)
+        return 2
+
+
+def run(source: Source, *, with_faults: bool) -> int:
+    """Deploy, send, run the day, judge and write the page; return the exit code."""
+    progress = Progress()
+    with ExitStack() as stack:
+        with progress.step("start the laptop cloud"):
+            laptop = stack.enter_context(laptop_cloud(FOLDER / "cloud"))
+        with progress.step("cdk bootstrap"):
+            laptop.cdk("bootstrap")
+        with progress.step("cdk deploy --all"):
+            laptop.cdk("deploy", "--all", "--require-approval", "never", "--concurrency", "4")
+        with progress.step(f"send {source.title}"):
+            if with_faults:
+                switch_on(laptop)
+            sent = source.send()
+        bucket = output_of(laptop, "Bucket")
+        with progress.step("land every record, register every file"):
+            account = wait_until_landed(laptop, bucket, sent.accepted)
+            commit_all(laptop)
+        with progress.step(f"run the day {source.day}"):
+            execution = run_day(laptop, source.day)
+        with progress.step("ask the lake and the endpoint, judge, draw"):
+            evidence = gather(Run(laptop, bucket, source, account, sent.accepted, execution))
+            if with_faults:
+                evidence["faults"] = struck(laptop)
+    return report(evidence | {"seconds": progress.seconds}, progress)
+
+
+def report(evidence: dict[str, Any], progress: Progress) -> int:
+    """Write the page and its evidence, print what was found; the code is 0 only if every claim holds."""
+    page = write_page(evidence, FOLDER)
+    (FOLDER / "evidence.json").write_text(json.dumps(evidence, indent=1, default=str), encoding="utf-8")
+    print(f"\nDone in {progress.total:.0f} s.")
+    for item in evidence["predictions"]:
+        seen = ", ".join(f"{name} {value}" for name, value in item["features"].items() if value)
+        print(f"  P(order) = {item['probability']:.3f}  {seen[:100]}")
+    for reason in evidence["outcome"]["reasons"]:
+        print(f"  no new model: {reason}")
+    for name, strikes in evidence.get("faults", ()):
+        print(f"  fault {name} struck {strikes} times")
+    for claim in evidence["claims"]:
+        print(f"  {'✓' if claim['holds'] else '✗ BROKEN:'} {claim['claim']}: {claim['figure']}")
+    print(f"\nThe page: {page}")
+    return 0 if all(claim["holds"] for claim in evidence["claims"]) else 1
+
+
+def source_of(asked: argparse.Namespace) -> Source:
+    """Choose what to send: the simulated world, or the user's own clicks."""
+    if not asked.clicks:
+        yesterday = datetime.now(timezone.utc).date() - timedelta(days=1)
+        return Simulation(events=asked.events, until=yesterday, folder=FOLDER / "truth")
+    if not asked.mapping:
+        raise DemoFailed(f"CLICKS={asked.clicks} needs MAPPING=<file>: which column is which field; see docs/replay.md")
+    return Clicks(file=Path(asked.clicks), mapping=Path(asked.mapping), folder=FOLDER / "replay")
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000, help="records to send")
+    parser.add_argument("--clicks", default="", help="a CSV, NDJSON or Parquet file of your own to send instead")
+    parser.add_argument("--mapping", default="", help="which of its columns is which field of which event")
+    parser.add_argument("--faults", default="", help="anything but nothing: break things on the way")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Gather what a run left behind: in the lake, in the registry, in the state machine's history."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from demo import claims, endpoint, lake
+from demo.account import Account
+from demo.day import states
+from demo.laptop import Laptop
+from demo.sources import Source
+from domain.tables import CURATED
+
+TEST_SESSIONS = """
+SELECT s.user_id, to_unixtime(s.started_at) FROM curated.sessions s
+JOIN features.propensity p ON p.session_id = s.session_id WHERE p.split = 'test'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: where, what was sent, what the stream took, and the state machine's execution."""
+
+    laptop: Laptop
+    bucket: str
+    source: Source
+    account: Account
+    accepted: int
+    execution: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The execution's name, which the lake's folders of the run bear too."""
+        return str(self.execution["name"])
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """What the state machine ended with."""
+        found: dict[str, Any] = json.loads(self.execution["output"])
+        return found
+
+
+def gather(run: Run) -> dict[str, Any]:
+    """Gather everything that the page shows and every claim that is made."""
+    rows = {name: lake.count(run.laptop, table) for name, table in CURATED.items()}
+    distinct = {name: lake.count(run.laptop, table, "DISTINCT event_id") for name, table in CURATED.items()}
+    model = _model(run)
+    found = [
+        *claims.about_records(run.account, run.accepted),
+        *claims.about_curated(run.source.distinct_valid(), rows, distinct),
+        *model.pop("claims"),
+    ]
+    return {
+        "run": run.name,
+        "title": run.source.title,
+        "made_at": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
+        "account": _account(run, rows),
+        "per_hour": lake.per_hour(run.laptop, list(CURATED.values())),
+        "funnel": lake.funnel(run.laptop),
+        "session_minutes": lake.histogram(run.laptop, lake.SESSION_MINUTES, lake.MINUTES),
+        "session_events": lake.histogram(run.laptop, "events", lake.EVENTS),
+        "outcome": _outcome(run),
+        "claims": [claim.as_row() for claim in found],
+        "timeline": states(run.laptop, run.execution["executionArn"]),
+        "stacks": lake.stacks(run.laptop),
+        "tables": lake.tables(run.laptop),
+        **model,
+    }
+
+
+def _account(run: Run, rows: dict[str, int]) -> dict[str, Any]:
+    account = run.account
+    return {
+        "sent": run.accepted,
+        "received": account.received,
+        "landed": dict(account.landed),
+        "quarantined": dict(account.quarantined),
+        "duplicates": account.duplicates,
+        "files": account.files,
+        "balanced": account.balanced,
+        "curated_rows": sum(rows.values()),
+    }
+
+
+def _outcome(run: Run) -> dict[str, Any]:
+    plan, registration = run.output.get("plan", {}), run.output.get("registration", {})
+    reasons = [plan["reason"]] if plan.get("reason") else registration.get("reasons", [])
+    return {"status": "Refused" if reasons else "Deployed", "reasons": reasons}
+
+
+def _model(run: Run) -> dict[str, Any]:
+    report = lake.read_json(run.laptop, run.bucket, f"training/{run.name}/validation/report.json")
+    if report is None or not report["passed"]:
+        return {"report": report, "predictions": [], "judged": {}, "claims": []}
+    rows = endpoint.hold_out(run.laptop, run.bucket, run.name)
+    difference = endpoint.largest_difference(run.laptop, rows)
+    best = run.source.best(_test_sessions(run))
+    auc = report["metrics"]["auc"]["value"]
+    return {
+        "report": report,
+        "predictions": endpoint.predict(lake.output_of(run.laptop, "PredictUrl"), endpoint.varied(rows)),
+        "judged": {"best": best, "endpoint_difference": difference},
+        "claims": list(claims.about_model(auc, best["auc"] if best else None, difference)),
+    }
+
+
+def _test_sessions(run: Run) -> list[tuple[str, datetime]]:
+    found = lake.ask(run.laptop, TEST_SESSIONS)
+    return [(user, datetime.fromtimestamp(float(started), timezone.utc)) for user, started in found]

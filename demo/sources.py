@@ -1,0 +1,78 @@
+"""What the demo sends: a simulated world, whose truth is known, or a file of somebody's clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from clients.progress import counted
+from clients.send import Record, Report, send
+from clients.world.world import TooSmallAWorld, World
+from demo.laptop import DemoFailed
+from demo.truth import Truth
+
+STREAM = "rivermill-events"
+SEED = 7
+
+
+class Source(Protocol):
+    """Something that sends events and knows what it sent."""
+
+    @property
+    def title(self) -> str:
+        """Say what is sent."""
+
+    @property
+    def day(self) -> date:
+        """The last day of its events, which is the day to run."""
+
+    def send(self) -> Report:
+        """Send everything."""
+
+    def distinct_valid(self) -> Mapping[str, int]:
+        """Count the distinct valid events sent, by event, from the sender's own ledger."""
+
+    def best(self, sessions: list[tuple[str, datetime]]) -> dict[str, Any] | None:
+        """Tell the best possible AUC over some sessions, where the truth is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Shoppers with known wishes."""
+
+    events: int
+    until: date
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        """Say what is sent."""
+        return f"{self.events:,} records of a simulated shop"
+
+    @property
+    def day(self) -> date:
+        """The last simulated day."""
+        return self.until
+
+    def send(self) -> Report:
+        """Send the world's records and keep its ledger."""
+        try:
+            world = World(seed=SEED, events=self.events, until=self.until)
+        except TooSmallAWorld as error:
+            raise DemoFailed(str(error)) from error
+        return _send(Truth(self.folder).record(world), self.events)
+
+    def distinct_valid(self) -> Mapping[str, int]:
+        """Count from the world's ledger."""
+        return Truth(self.folder).distinct_valid()
+
+    def best(self, sessions: list[tuple[str, datetime]]) -> dict[str, Any] | None:
+        """Ask the world."""
+        return Truth(self.folder).best(sessions)
+
+
+def _send(records: Iterator[Record], total: int | None) -> Report:
+    return send(counted(records, "records sent", total), STREAM)
