@@ -88,8 +88,7 @@ def bodies(described: dict[str, Any], content: bytes) -> Iterator[bytes]:
     for line in content.splitlines(keepends=True):
         if batch and (single or size + len(line) > most):
             yield b"".join(batch)
-            batch: list[bytes] = []
-    size = 0
+            batch, size = [], 0
         batch.append(line)
         size += len(line)
     if batch:
