@@ -24,11 +24,14 @@ from local import (
     faults,
     function_urls,
     functions,
+    glue_runs,
     kinesis,
     missing_calls,
     objects,
     processes,
     routes,
+    sagemaker,
+    step_functions,
 )
 from local.cloud import Cloud
 from local.wire import Listener
@@ -64,6 +67,9 @@ def installs() -> Sequence[Callable[[Cloud], None]]:
         function_urls.install,
         event_rules.install,
         athena.install,
+        glue_runs.install,
+        sagemaker.install,
+        step_functions.install,
         cloudformation.install,
     )
 

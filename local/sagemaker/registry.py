@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.core.responses import EmptyResult
 from moto.sagemaker import models
-from moto.sagemaker.exceptions import ConflictException, ValidationError
+from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.responses import SageMakerResponse
 
 from local.cloud import Cloud
@@ -23,7 +23,6 @@ def install(_: Cloud) -> None:
     _backend.create_model_package = create_package
     _backend.update_model_package = update_package
     SageMakerResponse.delete_model_package = delete_package
-    SageMakerResponse.delete_model_package_group = delete_group
 
 
 def create_group(backend: Any, model_package_group_name: str, **given: Any) -> Any:
@@ -78,15 +77,4 @@ def delete_package(response: Any) -> EmptyResult:
     backend = response.sagemaker_backend
     package = backend.describe_model_package(response._get_param("ModelPackageName"))
     del backend.model_packages[package.arn]
-    return EmptyResult()
-
-
-def delete_group(response: Any) -> EmptyResult:
-    """Delete a group that holds no package. Raises moto's `ConflictException`."""
-    backend, name = response.sagemaker_backend, response._get_param("ModelPackageGroupName")
-    group = backend.describe_model_package_group(name)
-    held = [arn for arn, package in backend.model_packages.items() if package.model_package_group_name == name]
-    if held:
-        raise ConflictException(f"Model Package Group cannot be deleted because it is not empty: it holds {held[0]}")
-    del backend.model_package_groups[group.model_package_group_name]
     return EmptyResult()
