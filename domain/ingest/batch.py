@@ -75,13 +75,12 @@ def sort(records: Iterable[Arrived], shard: str) -> Sorted:
 
 def landed_rows(table: Table, events: Sequence[tuple[Arrived, Valid]], shard: str) -> pa.Table:
     """Lay events of one kind out as rows of their raw table."""
-    version = events[0][1].version
     came = arrival((record for record, _ in events), shard)
     names = events[0][1].values.__struct_fields__
     columns = dict(
         zip(names, zip(*(msgspec.structs.astuple(event.values) for _, event in events), strict=True), strict=True)
     )
-    return _table(table, {**came, **columns, "version": [version] * len(events)})
+    return _table(table, {**came, **columns})
 
 
 def quarantined_rows(faults: Sequence[tuple[Arrived, BrokenContract]], shard: str) -> pa.Table:

@@ -81,7 +81,6 @@ class Valid:
     """A record that keeps its contract, and how many of its fields no contract knows."""
 
     event: str
-    version: int
     values: msgspec.Struct
     unknown_fields: int
 
@@ -117,7 +116,7 @@ def glance(payload: bytes) -> Valid | None:
     for name, more in shape.optional_quotes.items():
         if getattr(values, name) is not None:
             quotes += more
-    return Valid(shape.event.name, shape.event.version, values, 0) if payload.count(b'"') == quotes else None
+    return Valid(shape.event.name, values, 0) if payload.count(b'"') == quotes else None
 
 
 def study(payload: bytes) -> Valid:
@@ -137,7 +136,7 @@ def hold(document: dict[str, Any]) -> Valid:
     except msgspec.ValidationError as error:
         raise explain(document, shape) from error
     unknown = document.keys() - shape.columns.keys() - ENVELOPE
-    return Valid(shape.event.name, shape.event.version, values, len(unknown))
+    return Valid(shape.event.name, values, len(unknown))
 
 
 def read(payload: bytes) -> dict[str, Any]:
@@ -299,6 +298,11 @@ def _quotes(column: Column) -> int:
     return 4 if column.kind in (str, datetime, date, bytes) else 2
 
 
+def _version(event: type[Event]) -> tuple[Any, ...]:
+    said = ("version", Literal[event.version])
+    return said if event.version > 1 else (*said, event.version)
+
+
 def _shape(event: type[Event]) -> Shape:
     columns = event.columns()
     fields: list[Any] = [
@@ -307,10 +311,12 @@ def _shape(event: type[Event]) -> Shape:
     ]
     return Shape(
         event=event,
-        struct=msgspec.defstruct(event.__name__, fields, kw_only=True, frozen=True, tag_field="event", tag=event.name),
+        struct=msgspec.defstruct(
+            event.__name__, [_version(event), *fields], kw_only=True, frozen=True, tag_field="event", tag=event.name
+        ),
         columns={column.name: column for column in columns},
         times=tuple(column.name for column in columns if column.kind is datetime),
-        quotes=4 + sum(_quotes(column) for column in columns if column.required),
+        quotes=(6 if event.version > 1 else 4) + sum(_quotes(column) for column in columns if column.required),
         optional_quotes={column.name: _quotes(column) for column in columns if not column.required},
     )
 
