@@ -31,7 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     chosen.out.mkdir(parents=True, exist_ok=True)
     truth = world.sessions()
     pq.write_table(truth, chosen.out / SESSIONS_FILE, compression="zstd")
-    send(counted(records(world, chosen.out / SENT_FILE), "records", world.events), stream=chosen.stream)
+    report = send(counted(records(world, chosen.out / SENT_FILE), "records", world.events), chosen.stream)
+    if report.refused:
+        print(f"{chosen.stream} refused {dict(report.refused)} of {world.events:,} records: the ledger counts them too")
+        return 1
     print(f"{world.valid:,} events sent, {world.duplicates:,} of them twice, and {world.malformed:,} broken records")
     print(f"{truth.num_rows:,} sessions; best possible AUC {best_possible_auc(truth):.4f}; ledgers in {chosen.out}")
     return 0

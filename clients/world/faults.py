@@ -4,44 +4,63 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-Fault = Callable[[dict[str, Any]], bytes]
+from domain.ingest.contract import Reason
+
+Document = dict[str, Any]
 
 
-def _encode(event: dict[str, Any]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A way to break an event, and the reason for which the platform must set the result aside."""
+
+    name: str
+    reason: Reason
+    spoil: Callable[[Document], bytes]
+
+
+def encode(event: Document) -> bytes:
+    """Write JSON as Python's own encoder does, without white space."""
     return json.dumps(event, separators=(",", ":")).encode()
 
 
-def _without_last_field(event: dict[str, Any]) -> bytes:
+def without_last_field(event: Document) -> bytes:
+    """Leave out the last required field."""
     required = [name for name in event if name != "referrer"]
-    return _encode({name: event[name] for name in required[:-1]})
+    return encode({name: event[name] for name in required[:-1]})
 
 
-def _of_wrong_type(event: dict[str, Any]) -> bytes:
-    return _encode({**event, "user_id": 12345})
+def far_ahead(event: Document) -> bytes:
+    """Put the event forty years later."""
+    return encode({**event, "event_time": f"{int(event['event_time'][:4]) + 40}-01-01T00:00:00Z"})
 
 
-def _twice(event: dict[str, Any]) -> bytes:
-    return _encode(event)[:-1] + b',"user_id":"u-other"}'
-
-
-FAULTS: dict[str, Fault] = {
-    "not_json": lambda event: f"{event['event_time']} {event['event']} user={event['user_id']}".encode(),
-    "not_an_object": lambda event: _encode(event).join((b"[", b"]")),
-    "not_utf8": lambda event: _encode(event).replace(b'"user_id":"', b'"user_id":"\xff\xfe'),
-    "truncated": lambda event: _encode(event)[: 2 * len(_encode(event)) // 3],
-    "key_twice": _twice,
-    "unknown_event": lambda event: _encode({**event, "event": "page_veiw"}),
-    "unknown_version": lambda event: _encode({**event, "version": 99}),
-    "missing_field": _without_last_field,
-    "null_field": lambda event: _encode({**event, "event_id": None}),
-    "wrong_type": _of_wrong_type,
-    "too_long": lambda event: _encode({**event, "user_id": "u-" + "9" * 3_000}),
-    "time_without_offset": lambda event: _encode({**event, "event_time": event["event_time"].rstrip("Z")}),
-    "not_a_time": lambda event: _encode({**event, "event_time": "yesterday"}),
-    "far_future": lambda event: _encode(
-        {**event, "event_time": f"{int(event['event_time'][:4]) + 40}-01-01T00:00:00Z"}
+FAULTS = (
+    Fault("log line", Reason.NOT_JSON, lambda event: f"{event['event_time']} {event['event']}".encode()),
+    Fault("truncated", Reason.NOT_JSON, lambda event: encode(event)[: 2 * len(encode(event)) // 3]),
+    Fault("list", Reason.NOT_AN_OBJECT, lambda event: encode(event).join((b"[", b"]"))),
+    Fault("latin-1", Reason.NOT_UTF8, lambda event: encode(event).replace(b'"user_id":"', b'"user_id":"\xe9')),
+    Fault("key twice", Reason.DUPLICATE_KEY, lambda event: encode(event)[:-1] + b',"user_id":"u-other"}'),
+    Fault("NUL in text", Reason.UNSAFE_TEXT, lambda event: encode({**event, "user_id": "u-\0"})),
+    Fault("misspelt event", Reason.UNKNOWN_EVENT, lambda event: encode({**event, "event": "page_veiw"})),
+    Fault("version to come", Reason.UNKNOWN_VERSION, lambda event: encode({**event, "version": 99})),
+    Fault("field left out", Reason.MISSING_FIELD, without_last_field),
+    Fault("null", Reason.MISSING_FIELD, lambda event: encode({**event, "event_id": None})),
+    Fault("number for text", Reason.WRONG_TYPE, lambda event: encode({**event, "user_id": 12345})),
+    Fault(
+        "time without offset",
+        Reason.WRONG_TYPE,
+        lambda event: encode({**event, "event_time": event["event_time"].rstrip("Z")}),
     ),
-}
-"""How to break an event, by the name of the fault; none of the results keeps the contract."""
+    Fault("no time", Reason.WRONG_TYPE, lambda event: encode({**event, "event_time": "yesterday"})),
+    Fault("too long", Reason.OUT_OF_BOUNDS, lambda event: encode({**event, "user_id": "u-" + "9" * 3_000})),
+    Fault(
+        "clock never set",
+        Reason.BEFORE_TIME,
+        lambda event: encode({**event, "event_time": "1969-12-31T23:59:59Z"}),
+    ),
+    Fault("clock far ahead", Reason.AHEAD_OF_TIME, far_ahead),
+)
+"""Every way that the ingestion names but one: Kinesis itself takes no record over the platform's size limit."""

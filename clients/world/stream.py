@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from clients.world.faults import FAULTS
+from clients.world.faults import FAULTS, Fault
 from clients.world.nature import DAY, MINUTE, Nature
 from clients.world.purchase import Ints
 
@@ -28,9 +28,11 @@ SENT = pa.schema(
         pa.field("duplicate", pa.bool_(), nullable=False),
         pa.field("late", pa.bool_(), nullable=False),
         pa.field("fault", pa.string()),
+        pa.field("reason", pa.string()),
     ]
 )
-"""What is said of each record sent.  A broken one has a fault, no event_id and no event_time; `event` and `user_id` are
+"""What is said of each record sent.  A broken one has a fault and the reason for which it must be
+set aside, but no event_id and no event_time; `event` and `user_id` are
 those of the event that it was made from (`user_id` is its partition key).  `sent_at` is in the world's own time.
 """
 
@@ -45,7 +47,7 @@ class Sending(NamedTuple):
     event: str
     event_time: int | None
     duplicate: bool = False
-    fault: str | None = None
+    fault: Fault | None = None
 
 
 class Batch(NamedTuple):
@@ -77,13 +79,11 @@ def resend(random: np.random.Generator, chosen: list[Sending]) -> Iterator[Sendi
 
 def spoil(random: np.random.Generator, chosen: list[Sending]) -> Iterator[Sending]:
     """Make a broken record from each of some good ones, which stay as they are."""
-    faults = list(FAULTS.items())
-    kinds = random.integers(0, len(faults), len(chosen)).tolist()
+    kinds = random.integers(0, len(FAULTS), len(chosen)).tolist()
     for number, (source, kind) in enumerate(zip(chosen, kinds, strict=True)):
-        name, fault = faults[kind]
         event: dict[str, Any] = msgspec.json.decode(source.payload)
-        payload = fault({**event, "event_id": f"{event['event_id'][:-12]}{number:012x}"})
-        yield source._replace(payload=payload, event_id=None, event_time=None, fault=name)
+        payload = FAULTS[kind].spoil({**event, "event_id": f"{event['event_id'][:-12]}{number:012x}"})
+        yield source._replace(payload=payload, event_id=None, event_time=None, fault=FAULTS[kind])
 
 
 def batch(sendings: list[Sending], position: int) -> Batch:
@@ -105,6 +105,7 @@ def _account(sendings: list[Sending], position: int) -> pa.Table:
         [item.fault is None for item in sendings],
         [item.duplicate for item in sendings],
         late,
-        [item.fault for item in sendings],
+        [item.fault and item.fault.name for item in sendings],
+        [item.fault and item.fault.reason.value for item in sendings],
     ]
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, SENT, strict=True)], schema=SENT)
