@@ -305,7 +305,7 @@ def _check_sizes(stream: LoggedStream, entries: list[Entry]) -> None:
             )
         if not 1 <= len(entry.key) <= MOST_KEY_CHARACTERS:
             raise _invalid(
-                f"Value '{entry.key}' at 'records.{position}.member.partitionKey' failed to satisfy constraint: "
+                f"Value '{entry.key[:64]}' at 'records.{position}.member.partitionKey' failed to satisfy constraint: "
                 f"Member must have length between 1 and {MOST_KEY_CHARACTERS}"
             )
     if sum(len(entry.data) + len(entry.key) for entry in entries) > MOST_BYTES_PUT:

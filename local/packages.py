@@ -22,6 +22,8 @@ RUNTIME_DISTRIBUTIONS = ("boto3", "botocore", "s3transfer", "jmespath", "python-
 
 _SITE = re.compile(r"^python/(?:lib/python3\.\d+/site-packages/)?")
 _DISTRIBUTION = re.compile(r"^([^/]+)-([^/-]+)\.dist-info/")
+# Libraries that a wheel bundles have names of their own on each platform.
+_ONE_PLATFORM_S = re.compile(r"\.libs/|\.dylibs/|\.dylib$|\.dist-info/")
 _PLATFORM = re.compile(r"\.(?:cpython-|abi3|cp3)[^/]*\.so$")
 
 
@@ -122,7 +124,7 @@ def _link(site: Path, distribution: metadata.Distribution, present: set[str]) ->
     for file, source in _files(distribution):
         name = str(file)
         names.add(_portable(name))
-        if file.suffix in (".py", ".so") and ".libs/" not in name and _portable(name) not in present:
+        if _portable(name) not in present and not _ONE_PLATFORM_S.search(name):
             continue  # the layer was trimmed of it
         path = site / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from moto.core.exceptions import JsonRESTError
 from moto.kinesis.exceptions import InvalidArgumentError, StreamCannotBeUpdatedError
 from moto.kinesis.models import Shard, Stream
 
@@ -39,12 +40,11 @@ WATCHED_SECONDS = 60.0
 _NUMBER_DIGITS = 16
 
 
-class LimitExceeded(InvalidArgumentError):  # type: ignore[misc]
+class LimitExceeded(JsonRESTError):  # type: ignore[misc]
     """AWS's LimitExceededException."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.error_type = "LimitExceededException"
+        super().__init__("LimitExceededException", message)
 
 
 @dataclass(slots=True)

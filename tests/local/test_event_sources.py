@@ -1,0 +1,363 @@
+"""Event source mappings end to end. Source: AWS Lambda Developer Guide, "Using Lambda with Kinesis" and "with SQS"."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.cloud import Cloud
+from tests.local.builders import (
+    any_name,
+    control,
+    lag,
+    make_function,
+    make_queue,
+    make_stream,
+    map_stream,
+    messages,
+    noted,
+    put,
+    recording_function,
+    stream_arn,
+    until,
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    return tmp_path / "notes"
+
+
+def flat(notes: Path) -> list[str]:
+    return [text for batch in noted(notes) for text in batch]
+
+
+def numbered(count: int, start: int = 0) -> list[str]:
+    return [str(place) for place in range(start, start + count)]
+
+
+def test_every_record_is_delivered_once_in_order_in_batches_of_at_most_the_batch_size(
+    hurried: Cloud, notes: Path
+) -> None:
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    put(hurried, stream, *numbered(100), key="user")
+    mapping = map_stream(hurried, stream, function, BatchSize=30)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert flat(notes) == numbered(100)
+    assert max(len(batch) for batch in noted(notes)) == 30
+
+
+def test_the_window_gathers_what_arrives_within_it(hurried: Cloud, notes: Path) -> None:
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    mapping = map_stream(hurried, stream, function, MaximumBatchingWindowInSeconds=1)
+    for text in numbered(5):
+        put(hurried, stream, text)
+        time.sleep(0.05)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert noted(notes) == [numbered(5)]
+
+
+def test_a_batch_is_cut_so_that_its_payload_holds_in_6_mb(hurried: Cloud, notes: Path) -> None:
+    stream = make_stream(hurried)
+    source = f"def handle(event, context):\n    open({str(notes)!r}, 'a').write(str(len(event['Records'])) + ' ')"
+    function = make_function(hurried, source, MemorySize=512)
+    for _ in range(10):
+        put(hurried, stream, *["x" * 1_000_000] * 1)
+    mapping = map_stream(hurried, stream, function, BatchSize=1000)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    sizes = [int(size) for size in notes.read_text().split()]
+    assert sum(sizes) == 10
+    assert max(sizes) == 4  # 4 x 1,333,336 bytes of base64 fit in 6,291,456; 5 do not
+
+
+def test_a_failing_batch_is_retried_so_often_then_reported_and_passed(hurried: Cloud, notes: Path) -> None:
+    """Retain discarded batch records for a Kinesis Data Streams event source."""
+    stream = make_stream(hurried)
+    url, arn = make_queue(hurried)
+    function = recording_function(hurried, notes, "if records[0]['data'] == '0': raise ValueError('poison')")
+    sent = put(hurried, stream, *numbered(3))["Records"]
+    settings = {"MaximumRetryAttempts": 2, "DestinationConfig": {"OnFailure": {"Destination": arn}}}
+    mapping = map_stream(hurried, stream, function, **settings)
+    until(lambda: lag(hurried, mapping) == 0)
+    put(hurried, stream, "next")
+
+    [body] = until(lambda: messages(hurried, url))
+    record = json.loads(body)
+    until(lambda: "next" in flat(notes))
+    assert [batch for batch in noted(notes) if "next" not in batch] == [numbered(3)] * 3
+    assert record["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 3
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+    information = record["KinesisBatchInfo"]
+    assert information["startSequenceNumber"] == sent[0]["SequenceNumber"]
+    assert information["endSequenceNumber"] == sent[2]["SequenceNumber"]
+    assert information["batchSize"] == 3
+    assert information["shardId"] == "shardId-000000000000"
+    assert information["streamArn"] == stream_arn(stream)
+
+
+def test_bisecting_isolates_a_poison_record(hurried: Cloud, notes: Path) -> None:
+    stream = make_stream(hurried)
+    function = recording_function(
+        hurried, notes, "if any(r['data'] == '5' for r in records): raise ValueError('poison')"
+    )
+    put(hurried, stream, *numbered(8), key="user")
+    url, arn = make_queue(hurried)
+    settings = {"DestinationConfig": {"OnFailure": {"Destination": arn}}}
+    mapping = map_stream(hurried, stream, function, BisectBatchOnFunctionError=True, MaximumRetryAttempts=0, **settings)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    handled = [text for batch in noted(notes) if "5" not in batch for text in batch]
+    assert handled == [text for text in numbered(8) if text != "5"]
+    [body] = until(lambda: messages(hurried, url))
+    assert json.loads(body)["KinesisBatchInfo"]["batchSize"] == 1
+
+
+def test_a_bucket_as_destination_gets_the_records_themselves(hurried: Cloud, notes: Path) -> None:
+    stream, bucket = make_stream(hurried), any_name("bucket")
+    hurried.client("s3").create_bucket(Bucket=bucket)
+    function = recording_function(hurried, notes, "raise ValueError('poison')")
+    put(hurried, stream, "lost")
+    settings = {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}}}
+    mapping = map_stream(hurried, stream, function, MaximumRetryAttempts=0, **settings)
+
+    listed = until(lambda: hurried.client("s3").list_objects_v2(Bucket=bucket).get("Contents"))
+    assert listed[0]["Key"].startswith(f"aws/lambda/{mapping}/shardId-000000000000/")
+    body = json.load(hurried.client("s3").get_object(Bucket=bucket, Key=listed[0]["Key"])["Body"])
+    assert json.loads(body["payload"])["Records"][0]["kinesis"]["data"] == "bG9zdA=="
+
+
+def test_partial_failures_go_on_from_the_lowest_failed_record(hurried: Cloud, notes: Path, tmp_path: Path) -> None:
+    """Configuring partial batch response with Kinesis Data Streams and Lambda."""
+    stream = make_stream(hurried)
+    body = f"""
+    if not os.path.exists({str(tmp_path / "mended")!r}):
+        open({str(tmp_path / "mended")!r}, "w").close()
+        failed = [r["sequence"] for r in records if r["data"] in ("6", "4")]
+        return {{"batchItemFailures": [{{"itemIdentifier": identifier}} for identifier in failed]}}
+    """
+    function = recording_function(hurried, notes, body)
+    put(hurried, stream, *numbered(8), key="user")
+    mapping = map_stream(hurried, stream, function, FunctionResponseTypes=["ReportBatchItemFailures"])
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert noted(notes) == [numbered(8), numbered(4, start=4)]
+
+
+def test_a_crash_of_the_worker_redelivers_the_batch(hurried: Cloud, notes: Path) -> None:
+    stream = make_stream(hurried)
+    body = "if os.environ['NOTES'] and len(open(os.environ['NOTES']).readlines()) == 1: os._exit(1)"
+    function = recording_function(hurried, notes, body)
+    put(hurried, stream, *numbered(3))
+    mapping = map_stream(hurried, stream, function)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert noted(notes) == [numbered(3)] * 2
+
+
+def test_parallel_lanes_keep_the_order_of_each_partition_key(hurried: Cloud, notes: Path) -> None:
+    stream = make_stream(hurried)
+    function = recording_function(hurried, notes, "time.sleep(0.3)")
+    users = [f"user-{number}" for number in range(8)]
+    for turn in range(5):
+        hurried.client("kinesis").put_records(
+            StreamName=stream, Records=[{"Data": f"{user}:{turn}".encode(), "PartitionKey": user} for user in users]
+        )
+    began = time.monotonic()
+    mapping = map_stream(hurried, stream, function, BatchSize=10, ParallelizationFactor=4)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    seen = flat(notes)
+    assert sorted(seen) == sorted(f"{user}:{turn}" for user in users for turn in range(5))
+    for user in users:
+        assert [text for text in seen if text.startswith(f"{user}:")] == [f"{user}:{turn}" for turn in range(5)]
+    starts = sorted(json.loads(line)["at"] for line in notes.read_text().splitlines())
+    assert any(later - earlier < 0.25 for earlier, later in itertools.pairwise(starts)), "lanes ran one by one"
+    assert time.monotonic() - began < 10
+
+
+def test_each_starting_position_begins_where_it_says(hurried: Cloud, tmp_path: Path) -> None:
+    stream = make_stream(hurried)
+    put(hurried, stream, "before")
+    time.sleep(0.05)
+    moment = time.time()
+    put(hurried, stream, "between")
+    mappings = {}
+    for position in ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"):
+        function = recording_function(hurried, tmp_path / position, "")
+        settings = {"StartingPositionTimestamp": moment} if position == "AT_TIMESTAMP" else {}
+        mappings[position] = map_stream(hurried, stream, function, StartingPosition=position, **settings)
+    put(hurried, stream, "after")
+    until(lambda: all(lag(hurried, mapping) == 0 for mapping in mappings.values()))
+
+    assert flat(tmp_path / "TRIM_HORIZON") == ["before", "between", "after"]
+    assert flat(tmp_path / "AT_TIMESTAMP") == ["between", "after"]
+    assert flat(tmp_path / "LATEST") == ["after"]
+
+
+def test_filtered_records_do_not_reach_the_function_and_do_not_hold_up(hurried: Cloud, notes: Path) -> None:
+    """Using event filtering with a Kinesis event source."""
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    put(hurried, stream, '{"event": "purchase"}', '{"event": "page_view"}', "no json")
+    criteria = {"Filters": [{"Pattern": '{"data": {"event": ["purchase"]}}'}]}
+    mapping = map_stream(hurried, stream, function, FilterCriteria=criteria)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert flat(notes) == ['{"event": "purchase"}']
+
+
+def test_a_parent_shard_is_read_to_its_end_before_its_children(hurried: Cloud, notes: Path) -> None:
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "time.sleep(0.05)")
+    put(hurried, stream, *numbered(20), key="user")
+    hurried.client("kinesis").update_shard_count(StreamName=stream, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    put(hurried, stream, *numbered(20, start=20), key="user")
+    mapping = map_stream(hurried, stream, function, BatchSize=3)
+    until(lambda: lag(hurried, mapping) == 0)
+    hurried.client("kinesis").update_shard_count(StreamName=stream, TargetShardCount=1, ScalingType="UNIFORM_SCALING")
+    put(hurried, stream, *numbered(5, start=40), key="user")
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert flat(notes) == numbered(45)
+
+
+def test_a_disabled_mapping_delivers_nothing_and_resumes_where_it_was(hurried: Cloud, notes: Path) -> None:
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    mapping = map_stream(hurried, stream, function)
+    change = hurried.client("lambda").update_event_source_mapping
+    put(hurried, stream, "a")
+    until(lambda: lag(hurried, mapping) == 0)
+    change(UUID=mapping, Enabled=False)
+    time.sleep(0.6)
+    put(hurried, stream, "b")
+    time.sleep(0.5)
+    assert flat(notes) == ["a"]
+    assert lag(hurried, mapping) == 1
+    assert hurried.client("lambda").get_event_source_mapping(UUID=mapping)["State"] == "Disabled"
+
+    change(UUID=mapping, Enabled=True)
+    until(lambda: lag(hurried, mapping) == 0)
+    assert flat(notes) == ["a", "b"]
+
+
+def test_a_deleted_mapping_delivers_nothing_more(hurried: Cloud, notes: Path) -> None:
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    mapping = map_stream(hurried, stream, function)
+    hurried.client("lambda").delete_event_source_mapping(UUID=mapping)
+    time.sleep(0.6)
+    put(hurried, stream, "a")
+    time.sleep(0.4)
+
+    assert flat(notes) == []
+    assert mapping not in {source["uuid"] for source in control(hurried, "/_cloud/event-sources")}
+
+
+def test_a_mapping_says_how_its_last_delivery_went_and_how_old_its_records_are(hurried: Cloud, notes: Path) -> None:
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "raise ValueError(1)")
+    mapping = map_stream(hurried, stream, function, MaximumRetryAttempts=0)
+    read = hurried.client("lambda").get_event_source_mapping
+    assert read(UUID=mapping)["LastProcessingResult"] == "No records processed"
+    put(hurried, stream, "a")
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert read(UUID=mapping)["LastProcessingResult"] == "PROBLEM: Function call failed"
+
+    def ages() -> Any:
+        return hurried.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName="IteratorAge",
+            Dimensions=[{"Name": "FunctionName", "Value": function}],
+            StartTime=time.time() - 300,
+            EndTime=time.time() + 300,
+            Period=600,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+
+    assert until(ages)[0]["Maximum"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("BatchSize", 10_001),
+        ("ParallelizationFactor", 11),
+        ("MaximumRecordAgeInSeconds", 59),
+        ("MaximumRetryAttempts", 10_001),
+    ],
+)
+def test_a_setting_out_of_bounds_is_refused(cloud: Cloud, setting: str, value: int) -> None:
+    stream, function = make_stream(cloud), make_function(cloud, "def handle(event, context): ...")
+
+    with pytest.raises(Exception, match=setting[0].lower() + setting[1:] + "|" + setting):
+        map_stream(cloud, stream, function, **{setting: value})
+
+
+def test_what_the_cloud_does_not_do_is_refused_by_name(cloud: Cloud) -> None:
+    stream, function = make_stream(cloud), make_function(cloud, "def handle(event, context): ...")
+
+    with pytest.raises(ClientError) as refused:
+        map_stream(cloud, stream, function, TumblingWindowInSeconds=30)
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
+def test_a_second_mapping_of_the_same_two_is_refused(cloud: Cloud) -> None:
+    stream, function = make_stream(cloud), make_function(cloud, "def handle(event, context): ...")
+    map_stream(cloud, stream, function)
+
+    with pytest.raises(ClientError, match="already exists"):
+        map_stream(cloud, stream, function)
+
+
+QUEUE_SOURCE = """
+import json, os
+def handle(event, context):
+    bodies = [r["body"] for r in event["Records"]]
+    with open({notes!r}, "a") as notes:
+        notes.write(json.dumps(bodies) + "\\n")
+    bad = [r["messageId"] for r in event["Records"] if r["body"] == "bad"]
+    return {{"batchItemFailures": [{{"itemIdentifier": identifier}} for identifier in bad]}}
+"""
+
+
+def map_queue(cloud: Cloud, arn: str, function: str, **settings: Any) -> str:
+    make = cloud.client("lambda").create_event_source_mapping
+    return str(make(EventSourceArn=arn, FunctionName=function, **settings)["UUID"])
+
+
+def test_a_queue_s_messages_are_delivered_in_batches_and_deleted(hurried: Cloud, notes: Path) -> None:
+    url, arn = make_queue(hurried, VisibilityTimeout="20")
+    function = make_function(hurried, QUEUE_SOURCE.format(notes=str(notes)))
+    for text in numbered(8):
+        hurried.client("sqs").send_message(QueueUrl=url, MessageBody=text)
+    mapping = map_queue(hurried, arn, function, BatchSize=5)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    batches = [json.loads(line) for line in notes.read_text().splitlines()]
+    assert sorted(text for batch in batches for text in batch) == numbered(8)
+    assert max(len(batch) for batch in batches) <= 5
+
+
+def test_a_failed_message_comes_back_until_it_goes_to_the_dead_letter_queue(hurried: Cloud, notes: Path) -> None:
+    """Handling errors for an SQS event source in Lambda: partial batch responses, maxReceiveCount."""
+    dead_url, dead_arn = make_queue(hurried)
+    redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 2})
+    url, arn = make_queue(hurried, VisibilityTimeout="1", RedrivePolicy=redrive)
+    function = make_function(hurried, QUEUE_SOURCE.format(notes=str(notes)), Timeout=1)
+    for text in ("good", "bad"):
+        hurried.client("sqs").send_message(QueueUrl=url, MessageBody=text)
+    map_queue(hurried, arn, function, FunctionResponseTypes=["ReportBatchItemFailures"])
+
+    assert until(lambda: messages(hurried, dead_url), 15) == ["bad"]
+    delivered = [text for line in notes.read_text().splitlines() for text in json.loads(line)]
+    assert delivered.count("good") == 1
+    assert delivered.count("bad") == 2
