@@ -108,7 +108,7 @@ class _Bodies:
 
 
 def _value(key: Any) -> bytes:
-    return b"" if _without_body.get() else key._value_buffer.part(0)  # type: ignore[no-any-return]
+    return b"" if _without_body.get() else bytes(key._value_buffer.part(0))
 
 
 def _set_value(key: Any, content: bytes | str) -> None:
@@ -181,4 +181,4 @@ def file_of(cloud: Cloud, bucket: str, key: str) -> Path:
     held = models.s3_backends[cloud.account]["aws"].get_object(bucket, key)
     if held is None:
         raise FileNotFoundError(f"s3://{bucket}/{key}")
-    return held._value_buffer.file()  # type: ignore[no-any-return]
+    return Path(held._value_buffer.file())

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import IO, Any
 from urllib.parse import unquote_to_bytes
 
 Environ = dict[str, Any]
@@ -56,7 +56,7 @@ class Listener:
             threading.Thread(target=self._converse, args=(connection,), name="request", daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb", 1 << 16) as reader:
+        with connection, connection.makefile("rb") as reader:
             try:
                 while (environ := _read(reader, connection, self.port)) is not None:
                     if not _answer(self._application, environ, connection):
@@ -76,7 +76,7 @@ def _bound(port: int) -> list[socket.socket]:
     return listening
 
 
-def _read(reader: BinaryIO, connection: socket.socket, port: int) -> Environ | None:
+def _read(reader: IO[bytes], connection: socket.socket, port: int) -> Environ | None:
     line = reader.readline(1 << 16)
     if not line.strip():
         return None
@@ -115,7 +115,7 @@ def _environ(method: str, target: str, version: str, port: int) -> Environ:
     }
 
 
-def _read_headers(reader: BinaryIO, environ: Environ) -> None:
+def _read_headers(reader: IO[bytes], environ: Environ) -> None:
     spelling: dict[str, str] = {}
     while (line := reader.readline(1 << 16)) not in (b"\r\n", b"\n", b""):
         name, _, value = line.decode("latin-1").partition(":")
@@ -130,7 +130,7 @@ def _read_headers(reader: BinaryIO, environ: Environ) -> None:
     environ[_SPELLING] = spelling
 
 
-def _body(reader: BinaryIO, environ: Environ) -> bytes:
+def _body(reader: IO[bytes], environ: Environ) -> bytes:
     if "chunked" in environ.pop("HTTP_TRANSFER_ENCODING", "").lower():
         body = b"".join(_chunks(reader))
         environ["CONTENT_LENGTH"] = str(len(body))
@@ -142,7 +142,7 @@ def _body(reader: BinaryIO, environ: Environ) -> bytes:
     return body
 
 
-def _chunks(reader: BinaryIO) -> Iterable[bytes]:
+def _chunks(reader: IO[bytes]) -> Iterable[bytes]:
     while size := int(reader.readline().split(b";")[0], 16):
         yield reader.read(size)
         reader.readline()
@@ -156,7 +156,7 @@ def _answer(application: Application, environ: Environ, connection: socket.socke
     without_body = environ["REQUEST_METHOD"] == "HEAD" or status[:3] in _BODILESS
     if not any(name.lower() == "content-length" for name, _ in headers) and status[:3] not in _BODILESS:
         headers.append(("Content-Length", str(len(body))))
-    keep = environ.get("HTTP_CONNECTION", "").lower() != "close" and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    keep = bool(environ["SERVER_PROTOCOL"] == "HTTP/1.1" and environ.get("HTTP_CONNECTION", "").lower() != "close")
     headers.append(("Connection", "keep-alive" if keep else "close"))
     head = f"HTTP/1.1 {status}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
     _send(connection, head.encode("latin-1"), b"" if without_body else body)

@@ -104,7 +104,8 @@ class AthenaResponse(responses.AthenaResponse):  # type: ignore[misc]
             raise JsonRESTError(
                 "InvalidRequestException", f"Query did not finish successfully. Final query state: {query.state}"
             )
-        rows, following = [], -1
+        rows: list[list[str | None]] = []
+        following = -1
         if not query.manifest:
             start = int(given.get("NextToken") or 0)
             rows, following = results.page(_clouds[0], query.location, start, int(given.get("MaxResults") or 1000))

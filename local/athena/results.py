@@ -105,7 +105,8 @@ def text_of(value: str, kind: Any) -> str:
                 f"'[' || array_to_string(list_transform({value}, lambda item: coalesce({inner}, 'null')), ', ') || ']'"
             )
         case "struct":
-            texts = [f"coalesce({text_of(f'{value}.{_q(name)}', of)}, 'null')" for name, of in kind.children]
+            parts = [(f"struct_extract({value}, '{name}')", of) for name, of in kind.children]
+            texts = [f"coalesce({text_of(part, of)}, 'null')" for part, of in parts]
             named = [f"'{name}=' || {text}" for (name, _), text in zip(kind.children, texts, strict=True)]
             return "'{' || " + " || ', ' || ".join(named) + " || '}'"
     return f"CAST({value} AS VARCHAR)"

@@ -113,7 +113,7 @@ def _prepared(cloud: Cloud, session: duckdb.DuckDBPyConnection, query: Query, st
         _expose_information_schema(cloud, session)
     wanted = {reference for reference in references if reference.database != INFORMATION_SCHEMA}
     query.scanned = expose(cloud, session, sorted(wanted, key=lambda reference: reference.view))
-    return statement.sql("duckdb")
+    return str(statement.sql("duckdb"))
 
 
 def _name_columns(statement: exp.Expression) -> None:

@@ -207,7 +207,7 @@ def _local(cloud: Cloud, address: str) -> str:
         ) from missing
 
 
-_SIMPLE = {
+_SIMPLE: dict[type, str] = {
     BooleanType: "BOOLEAN",
     IntegerType: "INTEGER",
     LongType: "BIGINT",

@@ -24,13 +24,13 @@ PATIENCE_SECONDS = 20.0
 _PAGE = 100
 
 
-class ValidationError(ServiceException):
+class ValidationError(ServiceException):  # type: ignore[misc]
     """The request cannot be done; the message says why."""
 
     code = "ValidationError"
 
 
-class ChangeSetNotFound(ServiceException):
+class ChangeSetNotFound(ServiceException):  # type: ignore[misc]
     """There is no such change set."""
 
     code = "ChangeSetNotFound"
@@ -100,7 +100,7 @@ class Registry:
 _registry: list[Registry] = []
 
 
-class CloudFormationResponse(BaseResponse):
+class CloudFormationResponse(BaseResponse):  # type: ignore[misc]
     """CloudFormation as a client sees it."""
 
     def __init__(self) -> None:

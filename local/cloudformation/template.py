@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 Template = dict[str, Any]
 
@@ -19,7 +19,7 @@ class TemplateError(Exception):
     """The template or the request is wrong; the message names the place and the fix."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML with CloudFormation's short forms, and with dates left as text."""
 
 

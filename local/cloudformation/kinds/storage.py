@@ -62,7 +62,7 @@ def _lifecycle(configuration: Properties) -> Properties:
 
 def _lifecycle_rule(rule: Properties) -> Properties:
     tags = rule.get("TagFilters", [])
-    kept = {key: rule[key] for key in ("Status", "AbortIncompleteMultipartUpload") if key in rule}
+    kept: Properties = {key: rule[key] for key in ("Status", "AbortIncompleteMultipartUpload") if key in rule}
     prefix = rule.get("Prefix", "")
     made: Properties = {"Filter": {"And": {"Prefix": prefix, "Tags": tags}} if tags else {"Prefix": prefix}, **kept}
     if "Id" in rule:

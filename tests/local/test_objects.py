@@ -1,0 +1,94 @@
+"""S3 as boto3 sees it: ranges, conditional writes, policies and both ways to address a bucket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local import objects
+from local.cloud import Cloud
+
+CONTENT = bytes(range(256)) * 200  # large enough to rest on disk
+
+
+@pytest.fixture(scope="module")
+def bucket(cloud: Cloud) -> str:
+    cloud.client("s3").create_bucket(Bucket="test-objects")
+    cloud.client("s3").put_object(Bucket="test-objects", Key="content", Body=CONTENT)
+    return "test-objects"
+
+
+@settings(max_examples=30, deadline=None)
+@given(first=st.integers(0, len(CONTENT) - 1), length=st.integers(1, len(CONTENT) * 2))
+def test_a_range_is_a_slice(cloud: Cloud, bucket: str, first: int, length: int) -> None:
+    asked = f"bytes={first}-{first + length - 1}"
+    answer = cloud.client("s3").get_object(Bucket=bucket, Key="content", Range=asked)
+
+    assert answer["Body"].read() == CONTENT[first : first + length]
+    assert answer["ContentRange"].endswith(f"/{len(CONTENT)}")
+
+
+def test_the_last_bytes_can_be_asked_for(cloud: Cloud, bucket: str) -> None:
+    answer = cloud.client("s3").get_object(Bucket=bucket, Key="content", Range="bytes=-8")
+
+    assert answer["Body"].read() == CONTENT[-8:]
+
+
+def test_a_range_past_the_end_is_refused(cloud: Cloud, bucket: str) -> None:
+    with pytest.raises(ClientError, match="InvalidRange"):
+        cloud.client("s3").get_object(Bucket=bucket, Key="content", Range=f"bytes={len(CONTENT)}-")
+
+
+def test_one_of_many_first_writers_wins(cloud: Cloud, bucket: str) -> None:
+    def write(number: int) -> bool:
+        try:
+            cloud.client("s3").put_object(Bucket=bucket, Key="receipt", Body=b"%d" % number, IfNoneMatch="*")
+        except ClientError as refused:
+            assert refused.response["ResponseMetadata"]["HTTPStatusCode"] == 412
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as writers:
+        assert sum(writers.map(write, range(64))) == 1
+
+
+def test_a_policy_that_asks_for_tls_does_not_lock_the_laptop_out(cloud: Cloud, bucket: str) -> None:
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [f"arn:aws:s3:::{bucket}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    cloud.client("s3").put_bucket_policy(Bucket=bucket, Policy=policy)
+    cloud.client("s3").put_object(Bucket=bucket, Key="plain", Body=b"x")
+
+    assert cloud.client("s3").get_object(Bucket=bucket, Key="plain")["Body"].read() == b"x"
+
+
+def test_a_bucket_is_also_reached_by_its_own_host_name(cloud: Cloud, bucket: str) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", cloud.port)
+    signed = urlparse(cloud.client("s3").generate_presigned_url("get_object", {"Bucket": bucket, "Key": "content"}))
+    path = signed.path.removeprefix(f"/{bucket}")
+    client.request("GET", f"{path}?{signed.query}", headers={"Host": f"{bucket}.localhost:{cloud.port}"})
+
+    assert client.getresponse().read() == CONTENT
+
+
+def test_bodies_rest_in_the_state_folder_until_deleted(cloud: Cloud, bucket: str) -> None:
+    cloud.client("s3").put_object(Bucket=bucket, Key="brief", Body=CONTENT)
+    held: Path = objects.file_of(cloud, bucket, "brief")
+
+    assert held.parent == cloud.state / "objects"
+    assert held.read_bytes() == CONTENT
+    cloud.client("s3").delete_object(Bucket=bucket, Key="brief")
+    assert not held.exists()

@@ -1,0 +1,150 @@
+"""The server as a client and as a person at the terminal meet it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local import processes, routes
+from local.cloud import Cloud
+from local.wire import Listener
+
+
+def start(port: int, state: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "local", "--port", str(port), "--state", str(state)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def echo(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("X-Path", environ["PATH_INFO"])])
+    return [environ["wsgi.input"].read()]
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    listener = Listener(0, echo)
+    listener.start()
+    yield listener
+    listener.close()
+
+
+@pytest.mark.slow
+def test_it_says_that_it_is_ready_and_ends_when_told(unused_port: int, tmp_path: Path) -> None:
+    server = start(unused_port, tmp_path)
+    assert server.stdout is not None
+
+    assert server.stdout.readline() == f"laptop cloud ready at http://localhost:{unused_port} (state in {tmp_path})\n"
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(10) == 0
+
+
+@pytest.mark.slow
+def test_a_port_in_use_is_one_line_and_code_2(cloud: Cloud, tmp_path: Path) -> None:
+    server = start(cloud.port, tmp_path)
+    _, said = server.communicate(timeout=30)
+
+    assert server.returncode == 2
+    assert said == f"local: port {cloud.port} is in use: end what holds it, or pass --port\n"
+
+
+def test_ending_a_child_ends_its_children_too(tmp_path: Path) -> None:
+    grandchild = tmp_path / "pid"
+    child = processes.start(["sh", "-c", f"sleep 60 & echo $! > {grandchild}; wait"])
+    while not grandchild.exists() or not grandchild.read_text().strip():
+        time.sleep(0.01)
+    processes.end(child)
+
+    assert child.poll() is not None
+    with pytest.raises(ProcessLookupError):
+        _await_end(int(grandchild.read_text()))
+
+
+def _await_end(pid: int) -> None:
+    for _ in range(200):
+        os.kill(pid, 0)
+        if Path(f"/proc/{pid}/stat").exists() and " Z " in Path(f"/proc/{pid}/stat").read_text():
+            raise ProcessLookupError  # ended; nobody has asked for its code yet
+        time.sleep(0.01)
+
+
+def test_a_connection_serves_many_requests(listener: Listener) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", listener.port)
+    client.connect()
+    opened = client.sock
+    for number in range(3):
+        client.request("PUT", f"/{number}", body=bytes([number]) * 100)
+        assert client.getresponse().read() == bytes([number]) * 100
+
+    assert client.sock is opened
+
+
+def test_a_chunked_body_arrives_whole(listener: Listener) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", listener.port)
+    client.request("PUT", "/", body=iter([b"one", b"two" * 100_000]), encode_chunked=True)
+
+    assert client.getresponse().read() == b"one" + b"two" * 100_000
+
+
+def test_a_path_is_decoded_once(listener: Listener) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", listener.port)
+    client.request("GET", "/a%2520b")
+
+    assert client.getresponse().getheader("X-Path") == "/a%20b"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def write(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        Path("/dev/full").write_bytes(b"x")
+        return []
+
+    listener = Listener(0, write)
+    listener.start()
+    client = http.client.HTTPConnection("127.0.0.1", listener.port)
+    client.request("GET", "/")
+    answer = client.getresponse()
+    listener.close()
+
+    assert answer.status == 507
+    assert b"disk is full: free space" in answer.read()
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_call_that_is_not_done_is_refused_by_name(cloud: Cloud) -> None:
+    with pytest.raises(ClientError, match=r"does not do this call: .*create_studio"):
+        cloud.client("emr").create_studio(
+            Name="s",
+            AuthMode="IAM",
+            VpcId="v",
+            SubnetIds=["s"],
+            ServiceRole="r",
+            WorkspaceSecurityGroupId="g",
+            EngineSecurityGroupId="g",
+            DefaultS3Location="s3://b",
+        )
+
+
+def test_a_claimed_request_goes_to_its_application(cloud: Cloud) -> None:
+    routes.claim(lambda environ: environ.get("HTTP_HOST", "").startswith("claimed."), echo)
+    client = http.client.HTTPConnection("127.0.0.1", cloud.port)
+    client.request("POST", "/", body=b"mine", headers={"Host": "claimed.localhost"})
+
+    assert client.getresponse().read() == b"mine"
