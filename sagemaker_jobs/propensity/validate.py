@@ -45,12 +45,13 @@ class NoModel(FileNotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The test rows, with the scores of the candidate, of the champion and of the constant."""
+    """The test rows, with the scores of the candidate, of the champion and of the constant; the champion's name."""
 
     test: Examples
     candidate: Array
     champion: Array
     trivial: Array
+    champion_name: str
 
 
 def main() -> None:
@@ -88,12 +89,10 @@ def judge(examples: dict[str, Examples], candidate: Path, champion: Path, seed: 
     """Report on a candidate, passed or not, and give both models' scores of the test rows."""
     test, (rows, positives) = examples["test"], counts(examples)
     lacks = shortages(rows, positives)
-    scored = Scored(
-        test=test,
-        candidate=score(candidate, test),
-        champion=score(champion, test),
-        trivial=np.full(len(test), examples["train"].labels.mean()),
-    )
+    scores, _ = score(candidate, test)
+    champion_scores, champion_name = score(champion, test)
+    constant = np.full(len(test), examples["train"].labels.mean())
+    scored = Scored(test, scores, champion_scores, constant, champion_name)
     model = load(candidate)
     found = compare(scored, seed)
     reasons = lacks or refusals(Evidence(**found["evidence"]))
@@ -102,7 +101,7 @@ def judge(examples: dict[str, Examples], candidate: Path, champion: Path, seed: 
         "reasons": reasons,
         "metrics": {name: found["candidate"][name].as_json() for name in MEASURES},
         "champion": {
-            "name": load(champion).name,
+            "name": scored.champion_name,
             "metrics": {name: found["champion"][name].as_json() for name in MEASURES},
         },
         "comparison": {name: interval.as_json() for name, interval in found["evidence"].items()},
@@ -117,17 +116,17 @@ def judge(examples: dict[str, Examples], candidate: Path, champion: Path, seed: 
         "dataset": {"rows": rows, "positives": positives, "test_users": len(np.unique(test.users))},
         "model": dict(model.metadata),
     }
-    scores = pa.table({"session_id": test.sessions, "score": scored.candidate, "champion": scored.champion})
-    return report, scores
+    return report, pa.table({"session_id": test.sessions, "score": scored.candidate, "champion": scored.champion})
 
 
-def score(model: Path, examples: Examples) -> Array:
-    """Score rows with the code that came with the model, in a process of its own, as its endpoint would."""
+def score(model: Path, examples: Examples) -> tuple[Array, str]:
+    """Score rows with the code that came with a model, in a process of its own, as its endpoint would; also name it."""
     request = json.dumps({"instances": examples.rows})
     command = [sys.executable, str(model / "code" / "serve.py"), str(model)]
     environment = {**os.environ, **SERVE_ENVIRONMENT}
     answer = subprocess.run(command, input=request.encode(), stdout=subprocess.PIPE, check=True, env=environment)
-    return np.array(json.loads(answer.stdout)["predictions"], dtype=float)
+    said = json.loads(answer.stdout)
+    return np.array(said["predictions"], dtype=float), said["model"]
 
 
 def compare(scored: Scored, seed: int) -> dict[str, dict[str, Interval]]:
