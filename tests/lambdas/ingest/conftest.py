@@ -1,0 +1,148 @@
+"""A moto server in a thread, with the lake's bucket and raw tables, and the functions pointed at it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+import pytest
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult
+from moto.glue.responses import GlueResponse
+from moto.server import ThreadedMotoServer
+from pyiceberg.catalog import Catalog
+from pyiceberg.partitioning import PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table as IcebergTable
+
+from domain.contract.iceberg import iceberg_partition, iceberg_schema
+from domain.ingest.receipts import Receipt, linked, read_receipt, shard_prefix
+from domain.tables import QUARANTINE, RAW
+from lambdas.ingest import commit, consume, sweep
+from lambdas.ingest.bucket import Bucket
+
+BUCKET = "lake"
+STREAM = "rivermill-events"
+SHARD = "shardId-000000000000"
+FIRST = 49590338271490256608559692538361571095921575989136588898
+
+
+@dataclass
+class Lake:
+    """The lake as a test sees it; `before` and `after` run around each write of Glue's catalogue and may raise."""
+
+    bucket: Bucket
+    before: Callable[[], None] = field(default=lambda: None)
+    after: Callable[[], None] = field(default=lambda: None)
+
+    def consume(self, payloads: list[bytes], start: int = 0, shard: str = SHARD) -> None:
+        consume.handler(kinesis_event(payloads, start, shard), None)
+
+    def commit(self, seconds: float = 900) -> dict[str, Any]:
+        return commit.handler({}, Remaining(seconds))
+
+    def table(self, name: str) -> IcebergTable:
+        return commit.catalog().load_table(name)
+
+    def sequences(self, name: str) -> list[int]:
+        return sorted(int(row) - FIRST for row in self.table(name).scan().to_arrow()["sequence"].to_pylist())
+
+    def chain(self, shard: str = SHARD) -> list[Receipt]:
+        keys = self.bucket.keys(shard_prefix(STREAM, shard))
+        return linked(0, [read_receipt(self.bucket.get(key)) for key in keys])
+
+
+@dataclass
+class Remaining:
+    """Tells how much time an invocation has left."""
+
+    seconds: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.seconds * 1000)
+
+
+def kinesis_event(payloads: list[bytes], start: int = 0, shard: str = SHARD) -> dict[str, Any]:
+    """Write records as Lambda hands them over."""
+    return {
+        "Records": [
+            {
+                "eventSource": "aws:kinesis",
+                "eventSourceARN": f"arn:aws:kinesis:us-east-1:123456789012:stream/{STREAM}",
+                "eventID": f"{shard}:{FIRST + number}",
+                "kinesis": {
+                    "data": base64.b64encode(payload).decode(),
+                    "sequenceNumber": str(FIRST + number),
+                    "approximateArrivalTimestamp": 1772366400.25,
+                },
+            }
+            for number, payload in enumerate(payloads, start=start)
+        ]
+    }
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "BUCKET": BUCKET}
+    for name, value in {**settings, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    forget()
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    made = Lake(Bucket(s3, BUCKET))
+    lock_glue(monkeypatch, made)
+    boto3.client("glue").create_database(DatabaseInput={"Name": "raw"})
+    create_tables(commit.catalog())
+    yield made
+    boto3.client("glue").delete_database(Name="raw")
+    made.bucket.delete(list(made.bucket.keys("")))
+    s3.delete_bucket(Bucket=BUCKET)
+    forget()
+
+
+def forget() -> None:
+    """Start each function's process anew."""
+    for module in (consume, commit, sweep):
+        module.settings.cache_clear()
+        module.client.cache_clear()
+    commit.catalog.cache_clear()
+    consume.positions.cache_clear()
+
+
+def create_tables(catalog: Catalog) -> None:
+    for table in (*RAW.values(), QUARANTINE):
+        catalog.create_table(
+            table.full_name,
+            Schema.model_validate(iceberg_schema(table.columns)),
+            location=f"s3://{BUCKET}/{table.prefix.rstrip('/')}",
+            partition_spec=PartitionSpec.model_validate(iceberg_partition(table)),
+        )
+
+
+def lock_glue(monkeypatch: pytest.MonkeyPatch, lake: Lake) -> None:
+    """Give moto's Glue the optimistic lock that it lacks, and the faults that a test asks for."""
+    update = GlueResponse.update_table
+
+    def locked(self: GlueResponse) -> ActionResult:
+        lake.before()
+        asked = self._get_param("VersionId")
+        table = self.glue_backend.get_table(self._get_param("DatabaseName"), self._get_param("TableInput")["Name"])
+        if asked is not None and asked != table.as_dict()["VersionId"]:
+            raise JsonRESTError("ConcurrentModificationException", f"version {asked} is not the current one")
+        answer = update(self)
+        lake.after()
+        return answer
+
+    monkeypatch.setattr(GlueResponse, "update_table", locked)

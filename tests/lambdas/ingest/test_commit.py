@@ -1,0 +1,269 @@
+"""The committer: every landed row in its table once, whatever is lost, whoever else commits."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from moto.core.exceptions import JsonRESTError
+from pyiceberg.exceptions import CommitFailedException
+
+from domain.contract.fakes import fake_record
+from domain.events import EVENTS
+from domain.ingest.commits import COMMIT_ORDER, WITNESS, position_property
+from domain.ingest.receipts import BrokenChain, receipt_key
+from lambdas.ingest import commit, registration
+from lambdas.ingest.commit import unregistered
+from tests.domain.contract.strategies import NOW
+from tests.lambdas.ingest.conftest import FIRST, SHARD, STREAM, Lake
+
+pytestmark = pytest.mark.slow
+
+TABLES = ("raw.rating", "raw.search", WITNESS)
+
+
+def any_payloads(count: int, seed: int = 1) -> list[bytes]:
+    chance = random.Random(seed)
+    kinds = [EVENTS["rating"], EVENTS["search"]]
+    return [b"broken" if number % 3 == 2 else fake_record(kinds[number % 3], chance, NOW) for number in range(count)]
+
+
+def fill(lake: Lake, batches: int = 3, size: int = 6, shard: str = SHARD) -> int:
+    """Land batches of ratings, searches and broken records in turn; return how many records."""
+    for batch in range(batches):
+        lake.consume(any_payloads(size, seed=batch), start=batch * size, shard=shard)
+    return batches * size
+
+
+def assert_exactly_once(lake: Lake, records: int) -> None:
+    for remainder, name in enumerate(TABLES):
+        assert lake.sequences(name) == list(range(remainder, records, 3)), name
+    [position] = {lake.table(name).properties[position_property(STREAM, SHARD)] for name in TABLES}
+    assert position == str(FIRST + records - 1)
+
+
+def failing(*numbers: int, code: str = "InternalServiceException") -> Callable[[], None]:
+    """Make a fault that strikes at the given calls, counted from 1."""
+    calls = 0
+
+    def strike() -> None:
+        nonlocal calls
+        calls += 1
+        if calls in numbers:
+            raise JsonRESTError(code, "a fault asked for")
+
+    return strike
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "PAUSE_SECONDS", 0.0)
+
+
+def test_landed_rows_are_in_their_tables(lake: Lake) -> None:
+    records = fill(lake)
+
+    report = lake.commit()
+
+    assert_exactly_once(lake, records)
+    assert report["committed"] == {name: {"files": 3, "rows": 6} for name in TABLES}
+    assert report["more"] is False
+    assert 0 < report["lag_seconds"] < 120
+
+
+def test_committing_again_changes_nothing(lake: Lake) -> None:
+    fill(lake)
+    lake.commit()
+    before = {name: lake.table(name).metadata_location for name in COMMIT_ORDER}
+
+    report = lake.commit()
+
+    assert report == {"committed": {}, "lag_seconds": 0.0, "more": False}
+    assert {name: lake.table(name).metadata_location for name in COMMIT_ORDER} == before
+
+
+def test_a_table_without_new_files_is_left_alone(lake: Lake) -> None:
+    before = lake.table("raw.purchase").metadata_location
+    fill(lake)
+
+    lake.commit()
+
+    assert lake.table("raw.purchase").metadata_location == before
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(lake: Lake, call: int) -> None:
+    records = fill(lake)
+    lake.after = failing(call)
+
+    report = lake.commit()
+
+    assert_exactly_once(lake, records)
+    assert sum(done["files"] for done in report["committed"].values()) == 9
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_commit_that_fails_is_made_again(lake: Lake, call: int) -> None:
+    records = fill(lake)
+    lake.before = failing(call)
+
+    lake.commit()
+
+    assert_exactly_once(lake, records)
+
+
+@pytest.mark.parametrize("table", [0, 1, 2])
+def test_a_crash_between_tables_is_mended_by_the_next_invocation(lake: Lake, table: int) -> None:
+    records = fill(lake, batches=2)
+    calls = [call for call in range(1, 100) if call > table]
+    lake.before = failing(*calls)
+    with pytest.raises(Exception, match="a fault asked for"):
+        lake.commit()
+    lake.before = lambda: None
+    lake.consume(any_payloads(6, seed=9), start=records)
+
+    lake.commit()
+
+    assert_exactly_once(lake, records + 6)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_second_committer_by_accident_adds_nothing_twice(lake: Lake, call: int) -> None:
+    records = fill(lake)
+    calls = 0
+
+    def intrude() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            lake.commit()
+
+    lake.before = intrude
+    lake.commit()
+
+    assert calls > call
+    assert_exactly_once(lake, records)
+
+
+def test_an_overtaken_committer_never_moves_a_position_back(lake: Lake) -> None:
+    records = fill(lake, batches=1)
+    calls = 0
+
+    def overtake() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            lake.consume(any_payloads(6, seed=9), start=records)
+            lake.commit()
+
+    lake.before = overtake
+    lake.commit()
+
+    assert_exactly_once(lake, records + 6)
+
+
+def test_a_change_by_others_that_moves_no_position_is_built_upon(lake: Lake) -> None:
+    """A compaction or a property set in between makes the commit start again from the table as it is."""
+    records = fill(lake)
+    calls = 0
+
+    def tidy() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            lake.table("raw.rating").transaction().set_properties({"tidied": "yes"}).commit_transaction()
+
+    lake.before = tidy
+    lake.commit()
+
+    assert_exactly_once(lake, records)
+    assert lake.table("raw.rating").properties["tidied"] == "yes"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_mixture_of_faults_ends_in_the_same_rows(lake: Lake, seed: int) -> None:
+    """Seeds 0 to 3: faults before and after writes, second committers, more records in between."""
+    chance = random.Random(seed)
+    records, busy = fill(lake, batches=2, size=3), False
+
+    def trouble() -> None:
+        nonlocal records, busy
+        draw = chance.random()
+        if draw < 0.35:
+            raise JsonRESTError("InternalServiceException", "a fault asked for")
+        if draw < 0.5 and not busy:
+            busy = True
+            lake.consume(any_payloads(3, seed=records), start=records)
+            records += 3
+            quietly(lake)
+            busy = False
+
+    lake.before = lake.after = trouble
+    for _ in range(5):
+        quietly(lake)
+    lake.before = lake.after = lambda: None
+    lake.commit()
+
+    assert_exactly_once(lake, records)
+
+
+def quietly(lake: Lake) -> None:
+    """Commit as Lambda would: an invocation may fail."""
+    try:
+        lake.commit()
+    except Exception as error:  # whatever it is, it must be the fault that was asked for
+        assert "asked for" in str(error) or isinstance(error, CommitFailedException)
+
+
+def test_shards_are_committed_together_each_from_its_own_position(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "RECEIPTS_AT_ONCE", 2)
+    fill(lake, batches=5, size=3)
+    fill(lake, batches=2, size=3, shard="shardId-000000000001")
+
+    lake.commit()
+
+    for remainder, name in enumerate(TABLES):
+        assert lake.sequences(name) == sorted([*range(remainder, 15, 3), *range(remainder, 6, 3)])
+    properties = lake.table(WITNESS).properties
+    assert properties[position_property(STREAM, SHARD)] == str(FIRST + 14)
+    assert properties[position_property(STREAM, "shardId-000000000001")] == str(FIRST + 5)
+
+
+def test_a_broken_chain_stops_the_committer_by_name(lake: Lake) -> None:
+    fill(lake, batches=3)
+    gone = receipt_key(STREAM, SHARD, FIRST + 5)
+    lake.bucket.delete([gone])
+
+    with pytest.raises(BrokenChain, match=f"{STREAM}/{SHARD}: no receipt follows position {FIRST + 5}"):
+        lake.commit()
+
+    assert lake.sequences("raw.rating") == []
+
+
+def test_no_round_begins_when_time_is_short(lake: Lake) -> None:
+    fill(lake)
+
+    assert lake.commit(seconds=60) == {"committed": {}, "lag_seconds": 0.0, "more": True}
+
+
+def test_an_empty_lake_is_committed_in_peace(lake: Lake) -> None:
+    assert lake.commit() == {"committed": {}, "lag_seconds": 0.0, "more": False}
+
+
+def test_old_receipts_are_not_listed() -> None:
+    class Listing:
+        read: list[str]
+
+        def keys(self, prefix: str) -> Any:
+            self.read = []
+            for follows in range(100_000, 0, -1):
+                self.read.append(receipt_key(STREAM, SHARD, follows))
+                yield self.read[-1]
+
+    listing = Listing()
+    found = unregistered(listing, STREAM, SHARD, 99_998)  # type: ignore[arg-type]  # as much of a bucket as it needs
+
+    assert found == [receipt_key(STREAM, SHARD, follows) for follows in (100_000, 99_999, 99_998)]
+    assert len(listing.read) == 4
