@@ -14,6 +14,9 @@ from domain.tables import Table
 PROPERTY = "snapshot-property."
 """Iceberg's prefix of a write option that lands in the commit's own summary, so together with its rows."""
 
+ROWS_A_TASK = 500_000
+MOST_TASKS = 10_000
+
 
 def session() -> SparkSession:
     """Join the engine's Spark session; times are UTC and files follow the tables' buckets."""
@@ -22,6 +25,12 @@ def session() -> SparkSession:
     # Iceberg would sort sorted tables by range, which runs every plan twice to sample it.
     spark.conf.set("spark.sql.iceberg.distribution-mode", "hash")
     return spark
+
+
+def spread(spark: SparkSession, rows: int) -> None:
+    """Cut shuffles of about so many rows into parts that a task holds in memory; Spark joins the small ones again."""
+    parts = min(max(rows // ROWS_A_TASK + 1, spark.sparkContext.defaultParallelism), MOST_TASKS)
+    spark.conf.set("spark.sql.shuffle.partitions", parts)
 
 
 def name(table: Table) -> str:
@@ -45,8 +54,8 @@ class Change:
     def read(self, spark: SparkSession) -> DataFrame:
         """Read the rows; follows snapshots, so that files rewritten by a compaction are not read again."""
         reader = spark.read.format("iceberg")
-        if self.until is None:
-            return spark.table(name(self.table))
+        if self.until == self.since:  # Iceberg refuses an empty range; a table without a snapshot is empty itself
+            return spark.table(name(self.table)).limit(0)
         if self.since is None:
             return reader.option("versionAsOf", self.until).load(name(self.table))
         return (

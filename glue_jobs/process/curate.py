@@ -37,16 +37,16 @@ class Plan:
         return self.change.until is None or self.change.until == self.change.since
 
 
-def transform(arrived: DataFrame, known: DataFrame) -> DataFrame:
+def transform(arrived: DataFrame, known: DataFrame | None = None) -> DataFrame:
     """Keep the earliest arrival of each event that is not known yet; `conflicting` marks ids sent with two contents.
 
     Rows are named by user and event_id together.
     """
+    unknown = arrived if known is None else arrived.join(known.select(*KEY), list(KEY), "left_anti")
     content = F.xxhash64(*(column for column in arrived.columns if column not in (*ARRIVAL, *KEY)))
     same = Window.partitionBy(*KEY)
     return (
-        arrived.join(known.select(*KEY), list(KEY), "left_anti")
-        .withColumn("content", content)
+        unknown.withColumn("content", content)
         .withColumn("conflicting", F.min("content").over(same) != F.max("content").over(same))
         .withColumn("arrival", F.row_number().over(same.orderBy("arrived_at", "sequence", "shard")))
         .where("arrival = 1")
@@ -70,7 +70,7 @@ def curate(spark: SparkSession, todo: Plan) -> int:
     if todo.idle:
         return 0
     arrived, seen = todo.change.read(spark), Observation()
-    fresh = transform(arrived, known(spark, todo.event, arrived) if todo.curated else arrived.limit(0))
+    fresh = transform(arrived, known(spark, todo.event, arrived) if todo.curated else None)
     rows = fresh.observe(seen, F.count_if("conflicting").alias("conflicting")).drop("conflicting")
     write = rows.writeTo(lake.name(CURATED[todo.event]))
     write.option(lake.PROPERTY + POSITION, str(todo.change.until)).append()
@@ -96,6 +96,7 @@ def main() -> None:
     """Curate all events at once: most of a small commit is waiting."""
     arguments, spark = Arguments.read(), lake.session()
     plans = [plan(spark, event) for event in EVENTS]
+    lake.spread(spark, max(todo.change.rows + todo.curated for todo in plans))
     with ThreadPoolExecutor(len(plans)) as pool:
         conflicting = list(pool.map(partial(curate, spark), plans))
     done = {todo.event: account(spark, todo, found) for todo, found in zip(plans, conflicting, strict=True)}

@@ -119,6 +119,7 @@ def main() -> None:
     """Write the features of the window that ends with the day; both tables at once."""
     arguments, spark = Arguments.read(), lake.session()
     since = arguments.until - TRAINING_WINDOW
+    lake.spread(spark, sum(lake.rows(spark, CURATED[event]) for event in INTERACTIONS))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda step: step(spark, since, arguments.until), (write_users, write_openings)))
     account = {"sessions": lake.rows(spark, SESSIONS), "users": lake.rows(spark, USERS)}

@@ -207,6 +207,7 @@ def main() -> None:
     """Bring the sessions up to the end of the day."""
     arguments, spark = Arguments.read(), lake.session()
     todo = pending(spark, arguments.until)
+    lake.spread(spark, sum(change.rows for change in todo.changes.values()))
     if todo.any:
         (replace if todo.whole else merge)(spark, todo)
     read = sum(change.rows for change in todo.changes.values())

@@ -52,6 +52,7 @@ def made(spark: SparkSession, run: str) -> Any:
 
 def make(spark: SparkSession, run: str) -> Any:
     """Write the run's rows in the place of the last run's, in one commit that names the run; find its snapshot."""
+    lake.spread(spark, lake.rows(spark, USERS))
     rows = transform(spark.table(lake.name(OPENINGS)), spark.table(lake.name(USERS))).persist()
     dropped = {row["dropped"]: row["count"] for row in rows.where("split IS NULL").groupBy("dropped").count().collect()}
     write = rows.where("split IS NOT NULL").select(*COLUMNS).writeTo(lake.name(PROPENSITY))

@@ -68,7 +68,10 @@ def spark(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 @pytest.fixture
 def empty_lake(spark: SparkSession) -> Lake:
     for table in TABLES:
-        spark.sql(f"CREATE DATABASE IF NOT EXISTS lake.{table.database}")
-        spark.sql(f"DROP TABLE IF EXISTS {lake.name(table)} PURGE")
-        create(spark, table)
+        if not spark.catalog.tableExists(lake.name(table)):
+            spark.sql(f"CREATE DATABASE IF NOT EXISTS lake.{table.database}")
+            create(spark, table)
+        elif next(lake.ancestors(spark, table), None) is not None:
+            spark.sql(f"DROP TABLE {lake.name(table)} PURGE")
+            create(spark, table)
     return Lake(spark)
