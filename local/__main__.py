@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -16,8 +17,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--state", type=Path, default=Path("build/cloud"), help="folder for objects, logs and workers")
+    parser.add_argument("--speed", type=float, default=1.0, help="how many seconds of shard limits pass in a second")
     arguments = parser.parse_args()
-    cloud = Cloud(arguments.port, arguments.state.resolve())
+    if arguments.speed <= 0:
+        parser.error("--speed must be more than 0; 1 is AWS's own pace")
+    cloud = Cloud(arguments.port, arguments.state.resolve(), speed=arguments.speed)
     try:
         cloud.state.mkdir(parents=True, exist_ok=True)
         logging.basicConfig(
@@ -33,4 +37,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # Request threads may be at work, and DuckDB's bindings complain at length about what lives at an orderly exit.
+    os._exit(code)

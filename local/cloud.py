@@ -19,6 +19,7 @@ class Cloud:
     state: Path
     account: str = "123456789012"
     region: str = "us-east-1"
+    speed: float = 1.0  # seconds of AWS's own limits and waits that pass in one of ours; see local/pace.py
 
     @property
     def endpoint(self) -> str:

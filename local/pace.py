@@ -30,4 +30,4 @@ class Pace:
 @functools.cache
 def pace(cloud: Cloud) -> Pace:
     """Return the pace of a cloud, the same object each time."""
-    return Pace(getattr(cloud, "speed", 1.0))
+    return Pace(cloud.speed)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import zlib
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+import msgspec
 
 MOST_PAYLOAD_BYTES = 6 << 20
 ENVELOPE_BYTES = len(b'{"Records":[]}')
@@ -79,13 +81,16 @@ def encoder(shard_id: str, stream_arn: str, role: str, region: str) -> Callable[
         }
     )[1:]
 
+    form = (
+        b'{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":%b,"sequenceNumber":"%b","data":"%b",'
+        b'"approximateArrivalTimestamp":%b},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"%b:%b",%b'
+    )
+    encode_json, shard, tail_bytes = msgspec.json.encode, shard_id.encode(), tail.encode()
+
     def encode(key: str, sequence: str, arrived: int, data: bytes) -> bytes:
-        return (
-            f'{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":{json.dumps(key)},'
-            f'"sequenceNumber":"{sequence}","data":"{b64encode(data).decode()}",'
-            f'"approximateArrivalTimestamp":{arrived / 1000}}},"eventSource":"aws:kinesis","eventVersion":"1.0",'
-            f'"eventID":"{shard_id}:{sequence}",{tail}'
-        ).encode()
+        number, moment = sequence.encode(), encode_json(arrived / 1000)
+        text = b2a_base64(data, newline=False)
+        return form % (encode_json(key), number, text, moment, shard, number, tail_bytes)
 
     return encode
 

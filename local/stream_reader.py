@@ -22,7 +22,7 @@ from local.tally import tally
 from local.workers import Run
 
 READ_RECORDS = 10_000
-READ_BYTES = 8 << 20
+READ_BYTES = 5 << 20  # base64 of it is about as much as an event holds
 WAIT_SECONDS = 0.5
 FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 1.0, 30.0
 

@@ -37,7 +37,7 @@ HOT_BYTES_A_SECOND = 500_000
 HOT_RECORDS_A_SECOND = 500
 WATCHED_SECONDS = 60.0
 
-_NUMBER_DIGITS = 16
+_SEQUENCE_DIGITS, _NUMBER_DIGITS = 56, 16
 
 
 class LimitExceeded(JsonRESTError):  # type: ignore[misc]
@@ -76,6 +76,7 @@ class LoggedShard(Shard):  # type: ignore[misc]
         self.stream = stream
         self.parents = tuple(parents)
         self.created = stream.ground.milliseconds()
+        self._prefix = f"49{self.created:013d}{number:012d}"
         self.closed: int | None = None
         self.log = ShardLog(stream.folder / self.shard_id)
         speed = stream.ground.pace.speed
@@ -88,12 +89,11 @@ class LoggedShard(Shard):  # type: ignore[misc]
 
     def sequence(self, number: int, arrived: int) -> str:
         """Return a record's sequence number: 56 digits, growing within the shard, past its parents', never reused."""
-        return f"49{self.created:013d}{self._shard_id:012d}{arrived:013d}{number:0{_NUMBER_DIGITS}d}"
+        return f"{self._prefix}{arrived:013d}{number:016d}"
 
     def number(self, sequence: str) -> int:
         """Return the number in the shard of a sequence number. Raises `InvalidArgumentError` for another shard's."""
-        mine = self.sequence(0, 0)[:27]
-        if len(sequence) != len(self.sequence(0, 0)) or not sequence.isdigit() or not sequence.startswith(mine):
+        if len(sequence) != _SEQUENCE_DIGITS or not sequence.isdigit() or not sequence.startswith(self._prefix):
             raise InvalidArgumentError(
                 f"StartingSequenceNumber {sequence} used in GetShardIterator on shard {self.shard_id} in stream "
                 f"{self.stream.stream_name} under account {self.stream.account_id} is invalid."
