@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from xml.sax.saxutils import escape  # writes only
 
 from moto.iam.access_control import PermissionResult
 from moto.s3 import models
@@ -22,6 +23,7 @@ SPILL_BYTES = 16 * 1024
 
 _lock = threading.RLock()
 _without_body: ContextVar[bool] = ContextVar("without_body", default=False)
+_XML = "http://s3.amazonaws.com/doc/2006-03-01/"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
 
@@ -35,6 +37,7 @@ def install(cloud: Cloud) -> None:
     models.S3Backend.log_incoming_request = _log_nothing
     models.FakeBucket._log_permissions_enabled_policy = lambda *_, **__: True
     models.S3Backend.list_objects = _alone(models.S3Backend.list_objects)
+    S3Response.list_objects_v2 = _written_plainly(S3Response.list_objects_v2)
     S3Response.get_object = _ranged(S3Response.get_object)
     for change in ("_key_response_put", "_key_response_delete", "_key_response_post"):
         setattr(S3Response, change, _alone(getattr(S3Response, change)))
@@ -135,6 +138,38 @@ def _alone(work: Callable[..., Any]) -> Callable[..., Any]:
             return work(*arguments, **keywords)
 
     return locked
+
+
+def _written_plainly(list_objects: Callable[..., Any]) -> Callable[..., Any]:
+    """Write a listing without moto's serializer, which takes half a millisecond for each key."""
+
+    @functools.wraps(list_objects)
+    def listed(response: Any) -> Any:
+        by_moto = response.serialized
+
+        def serialized(answer: Any) -> Any:
+            if not isinstance(answer.result, dict):
+                return by_moto(answer)  # a refusal
+            body = f'<ListBucketResult xmlns="{_XML}">{_elements(answer.result)}</ListBucketResult>'
+            return 200, {**response.response_headers, "content-type": "application/xml"}, body
+
+        response.serialized = serialized
+        return list_objects(response)
+
+    return listed
+
+
+def _elements(held: dict[str, Any]) -> str:
+    return "".join(_element(name, value) for name, value in held.items() if value is not None)
+
+
+def _element(name: str, value: Any) -> str:
+    if isinstance(value, list):
+        return "".join(_element(name, item) for item in value)
+    if isinstance(value, dict):
+        return f"<{name}>{_elements(value)}</{name}>"
+    text = str(value).lower() if isinstance(value, bool) else escape(str(value))
+    return f"<{name}>{text}</{name}>"
 
 
 def _ranged(get_object: Callable[..., Any]) -> Callable[..., Any]:

@@ -92,3 +92,28 @@ def test_bodies_rest_in_the_state_folder_until_deleted(cloud: Cloud, bucket: str
     assert held.read_bytes() == CONTENT
     cloud.client("s3").delete_object(Bucket=bucket, Key="brief")
     assert not held.exists()
+
+
+@settings(max_examples=20, deadline=None)
+@given(names=st.sets(st.text("ab/<&é ", min_size=1, max_size=6), min_size=1, max_size=8), pages=st.integers(1, 3))
+def test_a_listing_shows_every_key_once_in_order(cloud: Cloud, bucket: str, names: set[str], pages: int) -> None:
+    keys = sorted(f"list/x{name}x" for name in names)
+    client = cloud.client("s3")
+    for key in keys:
+        client.put_object(Bucket=bucket, Key=key, Body=b"content")
+    listing = client.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix="list/", PaginationConfig={"PageSize": pages}
+    )
+    held = [(item["Key"], item["Size"]) for page in listing for item in page["Contents"]]
+    client.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+
+    assert held == [(key, len(b"content")) for key in keys]
+
+
+def test_a_listing_folds_folders(cloud: Cloud, bucket: str) -> None:
+    for key in ("fold/a/1", "fold/a/2", "fold/b/1", "fold/c"):
+        cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"")
+    listed = cloud.client("s3").list_objects_v2(Bucket=bucket, Prefix="fold/", Delimiter="/")
+
+    assert [folder["Prefix"] for folder in listed["CommonPrefixes"]] == ["fold/a/", "fold/b/"]
+    assert [item["Key"] for item in listed["Contents"]] == ["fold/c"]

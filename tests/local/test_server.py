@@ -53,7 +53,8 @@ def test_it_says_that_it_is_ready_and_ends_when_told(unused_port: int, tmp_path:
 
     assert server.stdout.readline() == f"laptop cloud ready at http://localhost:{unused_port} (state in {tmp_path})\n"
     server.send_signal(signal.SIGTERM)
-    assert server.wait(10) == 0
+    assert server.communicate(timeout=10) == ("", "")
+    assert server.returncode == 0
 
 
 @pytest.mark.slow
