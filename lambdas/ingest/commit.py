@@ -88,9 +88,10 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def commit(catalog: Catalog, bucket: str, receipts: list[Receipt], tally: Tally) -> None:
-    """Bring every table up to the receipts, the witness last."""
-    if receipts:
-        for table in COMMIT_ORDER:
+    """Bring every table that has a part in the receipts up to them, the witness last."""
+    concerned = {file.table for receipt in receipts for file in receipt.files} | {WITNESS}
+    for table in COMMIT_ORDER if receipts else ():
+        if table in concerned:
             tally.add(table, register(catalog, bucket, table, receipts))
 
 

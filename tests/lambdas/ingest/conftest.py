@@ -103,10 +103,7 @@ def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     s3.create_bucket(Bucket=BUCKET)
     made = Lake(Bucket(s3, BUCKET))
     lock_glue(monkeypatch, made)
-    boto3.client("glue").create_database(DatabaseInput={"Name": "raw"})
-    create_tables(commit.catalog())
     yield made
-    boto3.client("glue").delete_database(Name="raw")
     made.bucket.delete(list(made.bucket.keys("")))
     s3.delete_bucket(Bucket=BUCKET)
     forget()
@@ -121,8 +118,17 @@ def forget() -> None:
     consume.positions.cache_clear()
 
 
+@pytest.fixture
+def tables(lake: Lake) -> Iterator[None]:
+    """The tables that the records of these tests have a part in, and one that they have none in."""
+    boto3.client("glue").create_database(DatabaseInput={"Name": "raw"})
+    create_tables(commit.catalog())
+    yield
+    boto3.client("glue").delete_database(Name="raw")
+
+
 def create_tables(catalog: Catalog) -> None:
-    for table in (*RAW.values(), QUARANTINE):
+    for table in (RAW["rating"], RAW["search"], RAW["purchase"], QUARANTINE):
         catalog.create_table(
             table.full_name,
             Schema.model_validate(iceberg_schema(table.columns)),
