@@ -27,6 +27,7 @@ from local.job_process import Ending, JobProcess, Log, last_exception, put_lines
 
 LOG_GROUP = "/aws-glue/jobs"
 DEFAULT_TIMEOUT_MINUTES = 480  # Glue 5.0 and later
+MINUTE_SECONDS = 60.0
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME")
 _UNDERWAY = frozenset({"STARTING", "RUNNING", "STOPPING"})
 
@@ -208,7 +209,7 @@ def _execute(cloud: Cloud, run: JobRun, folder: Path) -> tuple[Ending, str | Non
         _variables(cloud),
         Log(folder / "output.log", f"{LOG_GROUP}/output", run.job_run_id),
         Log(folder / "error.log", f"{LOG_GROUP}/error", run.job_run_id),
-        run.timeout_minutes * 60,
+        run.timeout_minutes * MINUTE_SECONDS,
         run.stopped,
     )
     if not run.stopped.is_set():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import re
+import sys
 import threading
 import time
 import uuid
@@ -48,6 +50,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 from moto.stepfunctions.parser.asl.component.state.fail import state_fail
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.responses import StepFunctionResponse
 
@@ -204,6 +207,10 @@ _TASK_FAILED = StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed)
 class SdkTask(state_task_service_aws_sdk.StateTaskServiceAwsSdk):  # type: ignore[misc]
     """A call of any AWS API, with names in PascalCase both ways as Step Functions writes them."""
 
+    @staticmethod
+    def _normalise_service_error_name(service_name: str) -> str:
+        return error_prefix(client_for(_region[0], _BOTO_NAMES.get(service_name, service_name)))
+
     def _eval_service_task(
         self, env: Any, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
     ) -> None:
@@ -213,6 +220,16 @@ class SdkTask(state_task_service_aws_sdk.StateTaskServiceAwsSdk):  # type: ignor
         answered = getattr(client, method)(**recased(normalised_parameters, operation.input_shape, _to_api))
         answered.pop("ResponseMetadata", None)
         env.stack.append(plain(recased(answered, operation.output_shape, _to_pascal), _iso))
+
+
+_BOTO_NAMES = {"sfn": "stepfunctions"}
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+
+def error_prefix(client: Any) -> str:
+    """Return how a service's errors begin: its id in the spelling of AWS's SDK for Java, DynamoDb and not DynamoDB."""
+    words = _WORD.findall(client.meta.service_model.service_id)
+    return "".join(word.capitalize() for word in words)
 
 
 def _to_api(name: str, shape: StructureShape) -> str:
@@ -279,7 +296,7 @@ _TASKS = {
 def install(cloud: Cloud) -> None:
     """Make moto interpret state machines, refuse what it cannot run, and name, stop and describe executions as AWS."""
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    _endpoint[:] = [cloud.endpoint]
+    _endpoint[:], _region[:] = [cloud.endpoint], [cloud.region]
     state_task_factory.state_task_service_for = lambda service_name: _TASKS[service_name]()
     for module in (
         lambda_eval_utils,
@@ -291,6 +308,7 @@ def install(cloud: Cloud) -> None:
         module.boto_client_for = lambda region, service, state_credentials=None: client_for(region, service)
     state_fail.CustomErrorName = ErrorName  # a Fail state may pass States.TaskFailed on
     _mend_errors()
+    _mend_paths()
     _mend_backend(models.StepFunctionsParserBackend)
     StepFunctionResponse.describe_execution = _describe_execution
     StepFunctionResponse.get_execution_history = _get_execution_history
@@ -303,6 +321,22 @@ def _mend_errors() -> None:
     for kind in kinds:
         if hasattr(kind, "status_code"):
             kind.TYPE, kind.STATUS = kind.code, kind.status_code
+
+
+_DEFINITE = re.compile(r"\$(\.[\w-]+|\[\d+\]|\['[^']*'\])*")
+_extract_json = json_path.extract_json
+
+
+def extract_json(path: str, data: Any) -> Any:
+    """Return what a JSONPath finds: one value if the path can name but one, which moto puts into a list."""
+    found = json_path.parse(path).find(data) if _DEFINITE.fullmatch(path) else None
+    return found[0].value if found else _extract_json(path, data)
+
+
+def _mend_paths() -> None:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("moto.stepfunctions.") and hasattr(module, "extract_json"):
+            module.extract_json = extract_json  # type: ignore[attr-defined]
 
 
 def _mend_backend(backend: Any) -> None:
@@ -393,6 +427,7 @@ def _get_execution_history(response: Any) -> ActionResult:
 
 
 _endpoint: list[str] = []
+_region: list[str] = []
 _making = threading.Lock()
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore.exceptions import HTTPClientError
 from moto.core.responses import ActionResult
 from moto.sagemaker import models
 from moto.sagemaker.exceptions import ValidationError
@@ -331,5 +332,7 @@ def _copy_logs(cloud: Cloud) -> None:
         time.sleep(COPY_SECONDS)
         for deployment in list(deployments.values()):
             for variant in list(deployment.serving.variants.values() if deployment.serving else []):
-                if variant.server.server:
-                    variant.server.server.log.copy(cloud)
+                try:
+                    variant.server.copy_log()
+                except HTTPClientError:
+                    return  # the cloud is closed

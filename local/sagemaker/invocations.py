@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
+from botocore.exceptions import HTTPClientError
 from moto.sagemaker.exceptions import ValidationError
 from moto.sagemaker.models import sagemaker_backends
 
@@ -153,7 +154,10 @@ class Counts:
         """Flush every few seconds."""
         while True:
             time.sleep(FLUSH_SECONDS)
-            self.flush()
+            try:
+                self.flush()
+            except HTTPClientError:
+                return  # the cloud is closed
 
 
 def _data(metric: str, values: list[float]) -> list[dict[str, Any]]:

@@ -23,12 +23,15 @@ Run = Callable[[Cloud, JobRecord, Path, threading.Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of job: its name, where moto keeps such jobs, what it refuses, and how one runs in its folder."""
+    """A kind of job: its name, where moto keeps such jobs, what it refuses, how one runs in its folder, and
+    what its description says from the start.
+    """
 
     name: str
     kept_in: str
     check: Callable[[dict[str, Any]], None]
     run: Run
+    begin: Callable[[], dict[str, Any]] = dict
 
 
 _stops: dict[str, threading.Event] = {}
@@ -45,7 +48,7 @@ def install(cloud: Cloud, kind: Kind) -> None:
             raise ResourceInUseException(f"Job name must be unique: {request[name]} is already taken")
         kind.check(request)
         arn = f"arn:aws:sagemaker:{cloud.region}:{cloud.account}:{snake}-job/{request[name]}"
-        record = known[request[name]] = JobRecord(kind.name, arn, request)
+        record = known[request[name]] = JobRecord(kind.name, arn, request, **kind.begin())
         _stops[arn] = threading.Event()
         threading.Thread(target=_run, args=(cloud, kind, record), name=arn, daemon=True).start()
         return ActionResult({f"{kind.name}JobArn": arn})

@@ -14,11 +14,11 @@ def now() -> datetime:
 class JobRecord:
     """A job of `kind` (Training, Processing, Transform): what Describe…Job answers, changed as the job goes on."""
 
-    def __init__(self, kind: str, arn: str, request: dict[str, Any]) -> None:
+    def __init__(self, kind: str, arn: str, request: dict[str, Any], **begun: Any) -> None:
         self.kind, self.arn = kind, arn
         self.tags: list[dict[str, str]] = request.get("Tags") or []
         self.description = {name: value for name, value in request.items() if name != "Tags"}
-        self.become("InProgress", CreationTime=now(), **{f"{kind}JobArn": arn})
+        self.become("InProgress", CreationTime=now(), **{f"{kind}JobArn": arn}, **begun)
 
     def become(self, status: str, **changes: Any) -> None:
         """Move to a status, with further changes to the description; None takes a member away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import queue
 import re
@@ -25,6 +26,7 @@ from local.sagemaker import container
 from local.sagemaker.container import JobFailed
 
 POLL_SECONDS = 0.05
+DYING_SECONDS = 1.0
 HEALTH_SECONDS = 60.0
 INVOKE_SECONDS = 60.0  # InvokeEndpoint waits no longer for a container
 _READY = re.compile(rb"^serving on (\d+)$", re.MULTILINE)
@@ -165,13 +167,14 @@ class Renewed:
     server: Server | None = None
     starts: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    copying: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, seconds: float) -> bool:
         """Start the process and wait for its health."""
         self.starts += 1
         self.server = start(self.cloud, self.given, self.folder / str(self.starts), self.group, self.stream)
         healthy = self.server.healthy(seconds)
-        self.server.log.copy(self.cloud)
+        self.copy_log()
         return healthy
 
     def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
@@ -181,10 +184,22 @@ class Renewed:
             with self.lock:
                 if self.server.process.poll() is not None and not self.start(seconds):
                     raise ConnectionError("the container does not start again")
-        return self.server.invoke(body, headers)
+        try:
+            return self.server.invoke(body, headers)
+        except ConnectionError:
+            # A process that dies closes its connections first: see it dead, so that the next request starts it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.server.process.wait(DYING_SECONDS)
+            raise
+
+    def copy_log(self) -> None:
+        """Send what the process printed since the last time to CloudWatch Logs."""
+        with self.copying:
+            if self.server is not None:
+                self.server.log.copy(self.cloud)
 
     def end(self) -> None:
         """End the process, and send the rest of its log."""
         if self.server is not None:
             self.server.end()
-            self.server.log.copy(self.cloud)
+            self.copy_log()

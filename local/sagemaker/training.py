@@ -48,6 +48,12 @@ def check(request: dict[str, Any]) -> None:
             container.refuse(beyond, "", "training without it")
 
 
+def begin() -> dict[str, Any]:
+    """Return what the description of a training job says from the start."""
+    step = {"Status": "Starting", "StartTime": now(), "StatusMessage": _MESSAGES["Starting"]}
+    return {"SecondaryStatus": "Starting", "SecondaryStatusTransitions": [step]}
+
+
 def run(cloud: Cloud, record: JobRecord, folder: Path, stopped: threading.Event) -> None:
     """Bring the data and the code, run the script, take its model and its metrics home."""
     described, root = record.description, folder / "ml"
@@ -95,10 +101,7 @@ def _finish(cloud: Cloud, record: JobRecord, root: Path, ending: Ending) -> None
 def _move(record: JobRecord, secondary: str, **changes: Any) -> None:
     """Add a step to the job's history of secondary statuses."""
     moment = now()
-    history = [dict(step) for step in record.description.get("SecondaryStatusTransitions", [])]
-    if not history:
-        created = record.description["CreationTime"]
-        history = [{"Status": "Starting", "StartTime": created, "StatusMessage": _MESSAGES["Starting"]}]
+    history = [dict(step) for step in record.description["SecondaryStatusTransitions"]]
     history[-1]["EndTime"] = moment
     history.append({"Status": secondary, "StartTime": moment, "StatusMessage": _MESSAGES[secondary]})
     record.become(record.status, SecondaryStatus=secondary, SecondaryStatusTransitions=history, **changes)
@@ -251,4 +254,4 @@ def _reason(root: Path, text: str, command: Sequence[str]) -> str:
     )
 
 
-KIND = Kind("Training", "training_jobs", check, run)
+KIND = Kind("Training", "training_jobs", check, run, begin)

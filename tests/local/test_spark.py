@@ -1,0 +1,62 @@
+"""How a script is given to Spark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from local import spark
+from local.glue_runs import parse_settings
+
+CATALOGS = {
+    "spark.sql.catalog.lake": "org.apache.iceberg.spark.SparkCatalog",
+    "spark.sql.catalog.lake.warehouse": "s3://any/",
+    "spark.sql.catalog.other": "org.apache.iceberg.spark.SparkCatalog",
+}
+
+
+def test_each_named_catalog_reaches_buckets_by_path() -> None:
+    assert spark.catalog_settings(CATALOGS) == {
+        "spark.sql.catalog.lake.s3.path-style-access": "true",
+        "spark.sql.catalog.other.s3.path-style-access": "true",
+    }
+
+
+def test_a_jobs_own_settings_win_over_the_engines() -> None:
+    command = spark.submit(Path("job.py"), ["--day", "1"], {"spark.sql.shuffle.partitions": "17"})
+
+    assert "spark.sql.shuffle.partitions=17" in command
+    assert sum(word.startswith("spark.sql.shuffle.partitions=") for word in command) == 1
+    assert command[-3:] == ["job.py", "--day", "1"]
+
+
+def test_the_driver_never_takes_more_than_a_third_of_the_machine() -> None:
+    machine = int(Path("/proc/meminfo").read_text().split()[1]) // 1024
+
+    assert 0 < spark.driver_megabytes() <= min(2048, machine // 3 + 1)
+
+
+@pytest.mark.parametrize("home", ["/nowhere", None])
+def test_a_missing_java_is_one_line_that_says_what_to_do(
+    home: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    if home:
+        monkeypatch.setenv("JAVA_HOME", home)
+
+    with pytest.raises(spark.MissingEngine, match=r"^Spark needs Java 17: .*JAVA_HOME.*; install a JDK 17[^\n]*$"):
+        spark.java()
+
+
+words = some.text(some.characters(codec="ascii", categories=["L", "N"], include_characters="._/:"), min_size=1)
+
+
+@given(some.dictionaries(words.filter(lambda word: "=" not in word), words))
+def test_chained_settings_are_read_as_they_were_written(settings: dict[str, str]) -> None:
+    chained = " --conf ".join(f"{name}={value}" for name, value in settings.items())
+
+    assert parse_settings(chained) == settings
