@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from math import isfinite
 from typing import Any
 
 from domain.schema import Column
@@ -89,14 +88,17 @@ def _value(column: Column, value: Any, place: str) -> Any:
 
 
 WANTED = {str: "text", int: "a whole number", float: "a finite number"}
+LARGEST = 2**63 - 1
+"""What the lake holds in a whole number, and more than any feature comes to; JSON has no limit, nor has Python."""
 
 
-def _is_a(kind: type, value: object) -> bool:
+def _is_a(kind: type, value: Any) -> bool:
     if isinstance(value, bool):  # JSON's true is Python's 1
         return False
-    if kind is float:
-        return isinstance(value, (int, float)) and isfinite(value)
-    return isinstance(value, kind)
+    if kind is str:
+        return isinstance(value, str)
+    numbers = (int, float) if kind is float else (int,)
+    return isinstance(value, numbers) and abs(value) <= LARGEST  # NaN is not
 
 
 def _text_fault(column: Column, value: str) -> tuple[str, str] | None:

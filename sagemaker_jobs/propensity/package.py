@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]  # of the repository, or of the unpacked code
 HERE = Path(__file__).parent
@@ -16,7 +17,7 @@ SHARED = ("domain", "domain/train", "domain/serve", "sagemaker_jobs", "sagemaker
 ENTRIES = ("train.py", "validate.py", "serve.py", "requirements.txt")
 """What the containers look for at the root of the code."""
 
-BASELINE = {
+BASELINE: dict[str, Any] = {
     "intercept": -2.5,
     "weights": {"carts": 1.0, "product_views": 0.2, "purchases_before": 0.2},
 }
