@@ -1,0 +1,133 @@
+"""Read a CSV, NDJSON or Parquet file or a web log row by row; a row that cannot be read is told, not dropped."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow.parquet as pq
+
+from clients.replay.mapping import FORMATS, InvalidMapping, Mapping
+
+CLF = re.compile(  # the Common Log Format of NCSA httpd; what follows, such as referrer and agent, is left out
+    r'(?P<host>\S+) \S+ (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?:(?P<method>[A-Z]+) )?(?P<path>\S*)[^"]*" '
+    r"(?P<status>\d{3}) (?P<bytes>\d+|-)"
+)
+SAMPLE = 1_000  # rows whose keys tell the columns of an NDJSON file
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row by its number (1 is the first after a header; `part` counts within one that was exploded), or why not."""
+
+    number: int
+    part: int
+    values: dict[str, Any]
+    fault: str | None = None
+
+
+def read(path: Path, mapping: Mapping) -> Iterator[Row]:
+    """Read all rows; empty text counts as no value."""
+    rows = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet, "clf": _clf}[file_format(path, mapping)](path, mapping)
+    return _explode(rows, mapping.explode) if mapping.explode else rows
+
+
+def columns(path: Path, mapping: Mapping) -> set[str]:
+    """Name the columns of a file: those of its header or schema, or of the first rows of an NDJSON file."""
+    if mapping.explode is None and file_format(path, mapping) == "parquet":
+        return set(pq.read_schema(path).names)
+    sample = (row for row, _ in zip(read(path, mapping), range(SAMPLE), strict=False))
+    return set().union(*(row.values for row in sample))
+
+
+def file_format(path: Path, mapping: Mapping) -> str:
+    """Tell a file's format by the mapping, else by its ending."""
+    if mapping.format:
+        return mapping.format
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    found = {"json": "ndjson", "jsonl": "ndjson", "tsv": "csv", "log": "clf"}.get(ending, ending)
+    if found not in FORMATS:
+        raise InvalidMapping(f"{path.name}: unknown ending; say [file] format = one of {', '.join(FORMATS)}")
+    return found
+
+
+def _open(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _csv(path: Path, mapping: Mapping) -> Iterator[Row]:
+    with _open(path) as file:
+        table = csv.reader(file, delimiter=mapping.delimiter)
+        header = next(table, [])
+        number = 0
+        while (cells := _next(table)) is not None:
+            number += bool(cells)  # an empty line is no row
+            if isinstance(cells, csv.Error):
+                yield Row(number, 0, {}, f"not CSV: {cells}")
+            elif cells:
+                values = {name: cell or None for name, cell in zip(header, cells, strict=False)}
+                fits = len(cells) == len(header)
+                yield Row(number, 0, values, None if fits else f"{len(cells)} cells, the header has {len(header)}")
+
+
+def _next(table: Iterator[list[str]]) -> list[str] | csv.Error | None:
+    try:
+        return next(table, None)
+    except csv.Error as error:  # such as a cell over the module's limit; the reader goes on after it
+        return error
+
+
+def _ndjson(path: Path, mapping: Mapping) -> Iterator[Row]:
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield _document(number, line)
+
+
+def _document(number: int, line: str) -> Row:
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        return Row(number, 0, {"line": line.rstrip("\n")}, f"not JSON: {error}")
+    if not isinstance(values, dict):
+        return Row(number, 0, {"line": line.rstrip("\n")}, "JSON, but no object")
+    return Row(number, 0, {name: None if value == "" else value for name, value in values.items()})
+
+
+def _parquet(path: Path, mapping: Mapping) -> Iterator[Row]:
+    number = 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches():
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(number, 0, values)
+
+
+def _clf(path: Path, mapping: Mapping) -> Iterator[Row]:
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            found = CLF.match(line)
+            values = found.groupdict() if found else {"line": line.rstrip("\n")}
+            yield Row(number, 0, values, None if found else "not a line of a web server's log")
+
+
+def _explode(rows: Iterable[Row], name: str) -> Iterator[Row]:
+    for row in rows:
+        parts = row.values.get(name)
+        if row.fault is None and not (isinstance(parts, list) and all(isinstance(part, dict) for part in parts)):
+            row = Row(row.number, 0, row.values, f"{name!r} is no list of objects")  # noqa: PLW2901  # the same row
+        if row.fault is not None or not isinstance(parts, list):
+            yield row
+            continue
+        beside = {key: value for key, value in row.values.items() if key != name}
+        for part, values in enumerate(parts, start=1):
+            yield Row(row.number, part, {**beside, **values})
