@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import errno
 import gc
 import logging
@@ -40,6 +41,8 @@ from local.wire import Listener
 
 LEAST_FREE_BYTES = 1 << 30
 
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h
+
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +56,7 @@ def prepare(cloud: Cloud) -> None:
     os.environ["MOTO_PORT"] = str(cloud.port)
     os.environ["MOTO_ACCOUNT_ID"] = cloud.account
     _allow_open_files()
+    _give_memory_back()
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["iam"] = {"load_aws_managed_policies": True}
 
@@ -154,6 +158,14 @@ def _check_disk(state: Path) -> None:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _give_memory_back() -> None:
+    """Let glibc return freed buffers to the system: it keeps those of up to 32 MB, and a heap for each thread."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+        libc.mallopt(_M_ARENA_MAX, 2)
 
 
 def _allow_open_files() -> None:
