@@ -227,7 +227,11 @@ class Lane(threading.Thread):
             if self.stopping.is_set():
                 return False
             failed_at, run = self._deliver(part)
-            invocations += run is not None
+            if run is None:
+                pending.appendleft(part)  # it could not be invoked, which uses up no retries
+                self._back_off(part.failures)
+                continue
+            invocations += 1
             if failed_at is None:
                 continue
             following = stream_batches.after_failure(part, failed_at, self._rules)
@@ -239,7 +243,7 @@ class Lane(threading.Thread):
         return True
 
     def _deliver(self, part: Part) -> tuple[int | None, Run | None]:
-        """Invoke the function; return the position of the first record that failed, if one did, and the run."""
+        """Invoke the function; return the position of the first record that failed, if one did, and the run, if any."""
         function_arn = self._reader.mapping.function_arn
         age = time.time() * 1000 - part.items[-1].arrived
         name = function_arn.split(":function:")[1].split(":")[0]

@@ -107,6 +107,22 @@ def test_a_failing_batch_is_retried_so_often_then_reported_and_passed(hurried: C
     assert information["streamArn"] == stream_arn(stream)
 
 
+def test_a_function_that_cannot_be_invoked_uses_up_no_retries(hurried: Cloud, notes: Path) -> None:
+    """Retain discarded batch records for a Kinesis Data Streams event source: before invocation."""
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    limit = hurried.client("lambda").put_function_concurrency
+    limit(FunctionName=function, ReservedConcurrentExecutions=0)
+    put(hurried, stream, "a")
+    mapping = map_stream(hurried, stream, function, MaximumRetryAttempts=0)
+    read = hurried.client("lambda").get_event_source_mapping
+    until(lambda: read(UUID=mapping)["LastProcessingResult"] == "PROBLEM: Rate Exceeded.")
+    assert lag(hurried, mapping) == 1
+
+    limit(FunctionName=function, ReservedConcurrentExecutions=1)
+    until(lambda: lag(hurried, mapping) == 0)
+    assert flat(notes) == ["a"]
+
+
 def test_bisecting_isolates_a_poison_record(hurried: Cloud, notes: Path) -> None:
     stream = make_stream(hurried)
     function = recording_function(

@@ -255,6 +255,21 @@ def test_records_past_the_retention_are_not_read(cloud: Cloud, monkeypatch: pyte
     assert read(cloud, stream) == ["new"]
 
 
+def test_a_closed_shard_is_forgotten_with_its_last_record(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = make_stream(cloud)
+    put(cloud, stream, "old")
+    split = {"ShardToSplit": "shardId-000000000000", "NewStartingHashKey": str(2**127)}
+    cloud.client("kinesis").split_shard(StreamName=stream, **split)
+    held = kinesis_backends[cloud.account][cloud.region].streams[stream]
+    held.trim()
+    assert len(shards(cloud, stream)) == 3
+
+    monkeypatch.setattr(LoggedStream.ground, "now", lambda: time.time() + 25 * 3600)
+    held.trim()
+    assert [shard["ShardId"][-1] for shard in shards(cloud, stream)] == ["1", "2"]
+    assert not list((held.folder / "shardId-000000000000").iterdir())
+
+
 def test_an_on_demand_stream_begins_with_four_shards_and_splits_a_hot_one(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
