@@ -107,6 +107,11 @@ def update(cloud: Cloud, name: str, config: str, **settings: Any) -> Any:
     return settled(cloud, name)
 
 
+def running() -> int:
+    """Return how many child processes the cloud has."""
+    return sum(process.poll() is None for process in list(processes._running))
+
+
 @pytest.fixture(scope="module")
 def endpoint(cloud: Cloud) -> str:
     first, second = make_model(cloud), make_model(cloud, SUM)
@@ -214,6 +219,7 @@ def test_an_update_serves_the_old_model_until_the_new_one_answers(cloud: Cloud) 
     name = make_endpoint(cloud, make_config(cloud, only=(make_model(cloud), 1.0)))
     assert described(cloud, name)["EndpointStatus"] == "Creating"
     settled(cloud, name)
+    before = running()
     slow = "import time; time.sleep(2)\n" + ECHO
     new = make_config(cloud, only=(make_model(cloud, slow, "second"), 1.0))
     cloud.client("sagemaker").update_endpoint(EndpointName=name, EndpointConfigName=new)
@@ -224,6 +230,7 @@ def test_an_update_serves_the_old_model_until_the_new_one_answers(cloud: Cloud) 
     assert during.count("first") > 10
     assert served_by(cloud, name) == "second"
     assert described(cloud, name)["EndpointConfigName"] == new
+    assert running() == before
 
 
 def test_an_update_to_a_model_that_does_not_start_leaves_the_old_one_and_says_why(cloud: Cloud) -> None:
@@ -344,10 +351,10 @@ def _sum(cloud: Cloud, endpoint: str, metric: str, variant: str) -> float:
 def test_a_deleted_endpoint_is_gone_with_its_process(cloud: Cloud) -> None:
     name = make_endpoint(cloud, make_config(cloud, only=(make_model(cloud), 1.0)))
     settled(cloud, name)
-    running = sum(process.poll() is None for process in list(processes._running))
+    before = running()
     cloud.client("sagemaker").delete_endpoint(EndpointName=name)
     time.sleep(0.2)
 
-    assert sum(process.poll() is None for process in list(processes._running)) == running - 1
+    assert running() == before - 1
     with pytest.raises(ClientError, match="Could not find endpoint"):
         described(cloud, name)
