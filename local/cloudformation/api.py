@@ -43,7 +43,7 @@ class Registry:
         self.cloud = cloud
         self.stacks: list[Stack] = []
         self.change_sets: dict[str, ChangeSet] = {}
-        self.elsewhere = Elsewhere(self.imported, self.output_of)
+        self.elsewhere = Elsewhere(self.imported, self.output_of, self.importers)
 
     def find(self, name: str) -> Stack:
         """Return a stack by name, or by id also if deleted. Raises `ValidationError`."""
@@ -94,7 +94,7 @@ class Registry:
     def deployment(self, change_set: ChangeSet) -> Deployment:
         """Return what carries a change set out."""
         held = change_set
-        return Deployment(self.cloud, held.stack, self.elsewhere, held.template, held.parameters, held.tags)
+        return Deployment(self.cloud, held.stack, self.elsewhere, held.body, held.template, held.parameters, held.tags)
 
 
 _registry: list[Registry] = []
@@ -227,8 +227,7 @@ class CloudFormationResponse(BaseResponse):  # type: ignore[misc]
         held.execution = "EXECUTE_COMPLETE"
         stack = held.stack
         first = stack.status == "REVIEW_IN_PROGRESS"
-        stack.body, stack.role_arn = held.body, held.role_arn
-        stack.description = held.template.get("Description", "")
+        stack.role_arn = held.role_arn
         self._begin(self.registry.deployment(held), first)
         return EmptyResult()
 
@@ -265,9 +264,9 @@ class CloudFormationResponse(BaseResponse):  # type: ignore[misc]
 
     def _deploy(self, stack: Stack, body: str, template: dict[str, Any], *, first: bool) -> ActionResult:
         parameters, tags = self._parameters(stack), self._tags(stack)
-        stack.body, stack.description = body, template.get("Description", "")
         stack.role_arn = self._given("RoleARN", "")
-        self._begin(Deployment(self.registry.cloud, stack, self.registry.elsewhere, template, parameters, tags), first)
+        held = self.registry
+        self._begin(Deployment(held.cloud, stack, held.elsewhere, body, template, parameters, tags), first)
         return ActionResult({"StackId": stack.id})
 
     def delete_stack(self) -> ActionResult:

@@ -26,6 +26,7 @@ class Elsewhere:
 
     imported: Callable[[str], str]
     output_of: Callable[[str, str], str]
+    importers: Callable[[str], list[str]]
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Deployment:
     cloud: Cloud
     stack: Stack
     elsewhere: Elsewhere
+    body: str
     template: Template
     parameters: dict[str, str]
     tags: dict[str, str]
@@ -54,12 +56,22 @@ class Deployment:
         self.stack.turn(f"{verb}_IN_PROGRESS", "User Initiated")
         try:
             self._apply()
-            self.stack.outputs = self._outputs()
+            outputs = self._outputs()
+            self._refuse_lost_exports(outputs)
         except Exception as failure:  # whatever went wrong, the stack must say so and be brought back
             log.exception("stack %s failed", self.stack.name)
             self._fail(verb, first, str(failure), roll_back)
             return
+        self.stack.outputs = outputs
         self._settle(verb)
+
+    def _refuse_lost_exports(self, outputs: list[Output]) -> None:
+        kept = {output.export: output.value for output in outputs}
+        for output in self.stack.outputs:
+            changed = output.export and kept.get(output.export) != output.value
+            if changed and (importers := self.elsewhere.importers(output.export)):
+                name = output.export
+                raise TemplateError(f"Cannot update or delete export {name} as it is in use by {', '.join(importers)}")
 
     def _apply(self) -> None:
         resources, present = self.template["Resources"], self.present()
@@ -76,12 +88,8 @@ class Deployment:
         for resource in _dependents_first(dropped):
             if _remove(self.cloud, stack, resource, resource.deletion_policy):
                 del stack.resources[resource.logical_id]
-        stack.template, stack.parameters, stack.tags, stack.imports = (
-            self.template,
-            self.parameters,
-            self.tags,
-            self.imports,
-        )
+        stack.body, stack.template, stack.description = self.body, self.template, self.template.get("Description", "")
+        stack.parameters, stack.tags, stack.imports = self.parameters, self.tags, self.imports
         stack.updated_at = now()
         stack.turn(f"{verb}_COMPLETE")
 

@@ -122,6 +122,18 @@ def test_a_failed_change_is_undone(cloud: Cloud, stacks: Stacks) -> None:
 
     assert after["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert held["Attributes"]["VisibilityTimeout"] == "31"
+    assert "Heard" not in str(stacks.client.get_template(StackName="undone")["TemplateBody"])
+
+
+def test_an_export_in_use_is_not_lost(stacks: Stacks) -> None:
+    out = {"Arn": {"Value": {"Ref": "Topic"}, "Export": {"Name": "used-topic"}}}
+    stacks.create("owner", {"Topic": TOPIC}, Outputs=out)
+    stacks.create("user", {"Queue": QUEUE}, Outputs={"Heard": {"Value": {"Fn::ImportValue": "used-topic"}}})
+    after = stacks.update("owner", {"Topic": TOPIC})
+
+    assert after["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert after["Outputs"][0]["ExportName"] == "used-topic"
+    assert "used-topic as it is in use by user" in str(stacks.client.describe_stack_events(StackName="owner"))
 
 
 def test_a_misspelt_property_fails_by_name(stacks: Stacks) -> None:
