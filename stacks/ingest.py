@@ -32,6 +32,7 @@ class IngestStack(Stack):
     def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id, env=env, description="Rivermill: from the stream to the raw tables")
         self.lake, self.config = lake, config
+        self.arrow = Layer(self, "Arrow", name="arrow")
         self._consume()
         self._commit()
         self._sweep()
@@ -44,7 +45,7 @@ class IngestStack(Stack):
             module="ingest.consume",
             settings=ConsumeSettings(bucket=self.lake.bucket.bucket_name),
             config=self.config,
-            layers=[Layer(self, "Arrow", name="arrow")],
+            layers=[self.arrow],
             timeout=Duration.minutes(5),
             memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
         )
@@ -87,7 +88,7 @@ class IngestStack(Stack):
             module="ingest.commit",
             settings=CommitSettings(bucket=self.lake.bucket.bucket_name),
             config=self.config,
-            layers=[Layer(self, "Iceberg", name="iceberg")],
+            layers=[self.arrow, Layer(self, "Iceberg", name="iceberg")],
             timeout=Duration.minutes(5),
             memory_mb=1769,
             reserved_concurrency=1,  # tables have one committer; a second would only meet conflicts
@@ -111,13 +112,15 @@ class IngestStack(Stack):
             module="ingest.sweep",
             settings=SweepSettings(bucket=self.lake.bucket.bucket_name),
             config=self.config,
+            layers=[self.arrow],
             timeout=Duration.minutes(15),
             memory_mb=512,
         )
         places = ["landing/", "receipts/"]
         grant_files(sweep.role, self.lake.bucket, reads=["receipts/"], deletes=["landing/"], lists=places)
         grant_key(sweep.role, self.lake.key)
-        events.Rule(self, "EveryDay", schedule=DAY, targets=[targets.LambdaFunction(sweep.function)])
+        remove = events.RuleTargetInput.from_object({"remove": True})  # without it a sweep only tells
+        events.Rule(self, "EveryDay", schedule=DAY, targets=[targets.LambdaFunction(sweep.function, event=remove)])
 
 
 def grant_stream(role: iam.Role, stream_arn: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Duration, Environment, Stack
 from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from domain.metrics import METRICS, NAMESPACE
+from domain.metrics import METRICS, NAMESPACE, Metric
 from stacks import names
 from stacks.arns import state_machine_arn
 from stacks.config import Config
@@ -28,7 +28,7 @@ class MonitorStack(Stack):
         super().__init__(scope, id, env=env, description="Rivermill: dashboard, alarms and budget")
         self.lake = lake
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=names.DASHBOARD)
-        self._section("What the platform counts", [self._metric(metric.name) for metric in METRICS])
+        self._section("What the platform counts", {metric.name: count(metric) for metric in METRICS})
         signals = {
             "Stream": STREAM,
             "The day": (*of_state_machine(state_machine_arn(self)), *JOBS),
@@ -36,18 +36,13 @@ class MonitorStack(Stack):
             "Functions": FUNCTIONS,
         }
         for title, group in signals.items():
-            self._section(title, [graph(signal) for signal in group])
+            self._section(title, {signal.id: graph(signal) for signal in group})
         self._alarms([signal for group in signals.values() for signal in group])
         budget(self, config.budget_usd, lake.notices.topic_arn)
 
-    def _metric(self, name: str) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace=NAMESPACE, metric_name=name, statistic="Sum", period=PERIOD, label=name, dimensions_map={}
-        )
-
-    def _section(self, title: str, metrics: Sequence[cloudwatch.Metric]) -> None:
+    def _section(self, title: str, metrics: Mapping[str, cloudwatch.Metric]) -> None:
         self.dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## {title}", width=24, height=1))
-        graphs = [cloudwatch.GraphWidget(title=metric.label, left=[metric], width=WIDTH) for metric in metrics]
+        graphs = [cloudwatch.GraphWidget(title=name, left=[metric], width=WIDTH) for name, metric in metrics.items()]
         for start in range(0, len(graphs), 24 // WIDTH):
             self.dashboard.add_widgets(*graphs[start : start + 24 // WIDTH])
 
@@ -57,7 +52,7 @@ class MonitorStack(Stack):
                 Alarm(
                     self,
                     f"{metric.name}TooHigh",
-                    metric=self._metric(metric.name),
+                    metric=count(metric),
                     limit=metric.limit,
                     meaning=f"{metric.name} above {metric.limit:g} in five minutes: {metric.doc}",
                     notices=self.lake.notices,
@@ -75,6 +70,11 @@ class MonitorStack(Stack):
                 )
 
 
+def count(metric: Metric) -> cloudwatch.Metric:
+    """Draw a number of ours: its sum over five minutes."""
+    return cloudwatch.Metric(namespace=NAMESPACE, metric_name=metric.name, statistic="Sum", period=PERIOD)
+
+
 def graph(signal: Signal) -> cloudwatch.Metric:
     """Draw a metric of AWS."""
     return cloudwatch.Metric(
@@ -83,7 +83,6 @@ def graph(signal: Signal) -> cloudwatch.Metric:
         dimensions_map=dict(signal.dimensions),
         statistic=signal.statistic,
         period=PERIOD,
-        label=signal.id,
     )
 
 

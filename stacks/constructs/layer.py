@@ -50,7 +50,8 @@ LEFT_OUT = (
     "pyarrow/include/*",
     "pyarrow/src/*",
     "pyarrow/*flight*",
-    "pyarrow/*substrait*",
+    "pyarrow/_substrait*",
+    "pyarrow/substrait*",
     "pyarrow/*gandiva*",
     "pyarrow/*orc*",
     "pyarrow/_azurefs*",
@@ -58,8 +59,6 @@ LEFT_OUT = (
     "pyarrow/_hdfs*",
     "pyarrow/_cuda*",
     "pyarrow/_feather*",
-    "pyarrow/_json*",
-    "pyarrow/_csv*",
 )
 
 
@@ -114,7 +113,8 @@ def install(requirements: Path, target: Path) -> None:
     """Let pip put the packages for Lambda's platform into a folder; no package is built or run here."""
     platforms = [word for platform in PLATFORMS for word in ("--platform", platform)]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-    command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON, *platforms]
+    # Lists are whole: what a package asks for and our functions never import would fill the layer.
+    command += ["--no-deps", "--only-binary=:all:", "--implementation", "cp", "--python-version", PYTHON, *platforms]
     command += ["--target", str(target), "--requirement", str(requirements)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,0 +1,90 @@
+"""What a wrong stage or setting gets: one line with the field, the value and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of
+from stacks.images import REGION_TO_ACCOUNT, sklearn_image
+from tests.stacks.synthesized import FLAGS, ROOT
+
+WRONG: dict[str, list[Any]] = {
+    "stage": ["foo", "", None],
+    "shards": [0, 1_001, "4", True, 2.5],
+    "stream_hours": [23, 8_761, None],
+    "batch_window_seconds": [-1, 301],
+    "buckets": [0, 1_025],
+    "keep_data": [1, 0, None, "no"],
+    "log_days": [10, 0],
+    "glue_workers": [1, 300],
+    "glue_worker": ["G.3X", "g.1x"],
+    "training_instance": ["m5.large", "ml.m5.tiny"],
+    "endpoint_instance": ["m5.large"],
+    "endpoint_instances": [0, 101, True],
+    "budget_usd": [0, -5, 1.5],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_setting_is_refused_with_its_field_and_what_is_allowed(name: str, value: Any) -> None:
+    with pytest.raises(RefusedConfig) as refused:
+        replace(CONFIGS["dev"], **{name: value})
+
+    assert str(refused.value) == f"Config.{name} is {value!r}; allowed: {ALLOWED[name].words}"
+
+
+def test_every_setting_is_checked() -> None:
+    assert {field.name for field in fields(Config)} == set(ALLOWED) == set(WRONG)
+
+
+def test_every_setting_differs_between_stages() -> None:
+    dev, prod = CONFIGS["dev"], CONFIGS["prod"]
+
+    assert [field.name for field in fields(Config) if getattr(dev, field.name) == getattr(prod, field.name)] == []
+
+
+def test_an_unknown_stage_is_refused_with_the_stages_there_are() -> None:
+    with pytest.raises(RefusedConfig, match="stage is 'foo'; allowed: dev or prod"):
+        config_of("foo")
+
+
+def test_an_unknown_region_is_refused_by_name() -> None:
+    assert sklearn_image("us-east-1").startswith("683313688378.dkr.ecr.us-east-1.amazonaws.com/")
+    with pytest.raises(RefusedConfig, match=f"region is 'mars-1'; .* {next(iter(REGION_TO_ACCOUNT))}"):
+        sklearn_image("mars-1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("context", "said"),
+    [
+        ({"stage": "foo"}, "rivermill: stage is 'foo'; allowed: dev or prod (cdk … -c stage=dev)\n"),
+        (
+            {"destroy_data": "yes"},
+            "rivermill: destroy_data is 'yes'; allowed: dev (the stage's name), or nothing\n",
+        ),
+        (
+            {"stage": "prod", "destroy_data": "prod"},
+            "rivermill: destroy_data is set, but Config.keep_data is True for stage 'prod'\n",
+        ),
+    ],
+)
+def test_a_synth_that_is_refused_says_one_line(context: dict[str, str], said: str) -> None:
+    environ = {
+        **os.environ,
+        "CDK_CONTEXT_JSON": json.dumps({**FLAGS, **context}),
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+    }
+
+    done = subprocess.run(
+        [sys.executable, "app.py"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (1, said)

@@ -1,0 +1,128 @@
+"""The day's state machine: every step is reachable, bounded, retried and caught."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sagemaker_jobs.propensity.settings import TrainSettings, ValidateSettings
+from stacks import names
+from stacks.daily import Place, definition
+from tests.stacks.synthesized import stage
+from tests.test_stacks import function
+
+PLACE = Place(
+    key="arn:key",
+    notices="arn:topic",
+    image="image",
+    training_role="arn:role",
+    training_instance="ml.m5.large",
+    source="s3://assets/source.tar.gz",
+)
+DAILY = definition(PLACE)
+STATES: dict[str, dict[str, Any]] = DAILY["States"]
+TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
+
+
+def following(state: dict[str, Any]) -> Iterator[str]:
+    if "Next" in state:
+        yield state["Next"]
+    if "Default" in state:
+        yield state["Default"]
+    for rule in (*state.get("Choices", ()), *state.get("Catch", ())):
+        yield rule["Next"]
+
+
+def reached(name: str, seen: set[str]) -> set[str]:
+    if name not in seen:
+        seen.add(name)
+        for after in following(STATES[name]):
+            reached(after, seen)
+    return seen
+
+
+def test_every_state_is_reached_and_every_way_leads_to_a_state() -> None:
+    assert reached(DAILY["StartAt"], set()) == set(STATES)
+
+
+def test_the_steps_follow_the_data() -> None:
+    order = ["Curate", "Sessions", "Features", "Dataset", "Plan", "Trainable", "Train", "Validate", "Register"]
+
+    assert [STATES[name].get("Next") for name in order[:5]] == order[1:6]
+    assert STATES["Trainable"]["Choices"][0]["Next"] == "Train"
+    assert [STATES[name]["Next"] for name in ("Train", "Validate", "Register")] == [
+        "Validate",
+        "Register",
+        "Registered",
+    ]
+    assert STATES["Registered"]["Choices"][0]["Next"] == "Deploy"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_ends_in_time_and_a_failure_is_told(name: str) -> None:
+    state = STATES[name]
+    [caught] = state["Catch"]
+
+    assert 0 < state["TimeoutSeconds"] <= DAILY["TimeoutSeconds"]
+    assert caught["ErrorEquals"] == ["States.ALL"]
+    assert caught["Next"] == ("Failed" if name == "Notify" else "Notify")
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "Notify"])
+def test_every_task_is_tried_again_and_not_for_ever(name: str) -> None:
+    for rule in STATES[name]["Retry"]:
+        assert 1 <= rule["MaxAttempts"] <= 30
+        assert rule["IntervalSeconds"] >= 1
+
+
+def test_a_day_with_nothing_to_learn_from_ends_well_and_says_why() -> None:
+    ending = STATES[STATES["Trainable"]["Default"]]
+
+    assert ending == {"Type": "Succeed", "OutputPath": "$.plan.Payload"}
+
+
+def test_a_model_that_is_not_better_ends_well() -> None:
+    assert STATES[STATES["Registered"]["Default"]]["Type"] == "Succeed"
+
+
+def test_a_failure_ends_as_one() -> None:
+    assert STATES[STATES["Notify"]["Next"]]["Type"] == "Fail"
+    assert STATES["Notify"]["Parameters"]["TopicArn"] == PLACE.notices
+
+
+def test_a_deployment_counts_only_when_the_new_model_serves() -> None:
+    serving = STATES["Serving"]["Choices"][0]
+
+    assert serving["Next"] == "Deployed"
+    assert [rule["Variable"] for rule in serving["And"]] == ["$.endpoint.status", "$.endpoint.config"]
+    assert serving["And"][1]["StringEqualsPath"] == "$.deploy.Payload.endpoint_config"
+    assert STATES["Serving"]["Default"] == "TakenBack"
+
+
+def test_jobs_of_a_second_attempt_have_another_name() -> None:
+    for step, key in (("Train", "TrainingJobName.$"), ("Validate", "ProcessingJobName.$")):
+        assert "$$.State.RetryCount" in STATES[step]["Parameters"][key]
+
+
+def test_training_is_told_all_that_it_reads() -> None:
+    told = {name.removesuffix(".$") for name in STATES["Train"]["Parameters"]["HyperParameters"]}
+    asked = {name.removeprefix("sm_hp_") for name in TrainSettings.__slots__ if name.startswith("sm_hp_")}
+    channels = {channel["ChannelName"] for channel in STATES["Train"]["Parameters"]["InputDataConfig"]}
+
+    assert asked <= told
+    assert {f"sm_channel_{name}" for name in channels} <= set(TrainSettings.__slots__)
+
+
+def test_validation_is_told_all_that_it_reads() -> None:
+    told = {name.removesuffix(".$").lower() for name in STATES["Validate"]["Parameters"]["Environment"]}
+
+    assert told == set(ValidateSettings.__slots__)
+
+
+def test_the_schedule_starts_this_very_machine() -> None:
+    orchestrate = stage("dev").templates["Rivermill-Orchestrate"]
+    started = function(orchestrate, names.START)["Environment"]["Variables"]["STATE_MACHINE"]
+
+    assert orchestrate["Resources"][started["Ref"]]["Properties"]["StateMachineName"] == names.DAILY

@@ -1,0 +1,135 @@
+"""Keep imports pointing one way, and each runtime to the packages that it has."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = {
+    "domain": {"domain"},
+    "lambdas": {"domain", "lambdas"},
+    "glue_jobs": {"domain", "glue_jobs"},
+    "sagemaker_jobs": {"domain", "sagemaker_jobs"},
+    "stacks": {"domain", "lambdas", "glue_jobs", "sagemaker_jobs", "stacks"},
+    "clients": {"domain", "clients"},
+    "demo": {"domain", "clients", "demo"},
+    "local": {"local"},
+}
+CORE = {"numpy", "pyarrow", "msgspec"}  # what rules may use besides the standard library
+HEAVY = {"boto3", "botocore", "pyspark", "aws_cdk", "constructs", "jsii", "pandas", "sklearn", "pyiceberg"}
+RUNTIME = {"boto3", "botocore"}  # what Lambda's own Python brings
+PACKAGES = {"arrow": {"pyarrow", "msgspec"}, "iceberg": {"pyarrow", "msgspec", "pyiceberg"}}
+FUNCTIONS = {
+    "ingest/consume": "arrow",
+    "ingest/commit": "iceberg",
+    "ingest/sweep": "arrow",
+    "orchestrate/start": None,
+    "train/plan": None,
+    "train/register": None,
+    "serve/deploy": None,
+    "serve/predict": None,
+}
+
+
+def modules(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Name what a module imports, `from a import b` also as `a.b`, relative imports from the root."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they point"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def tops(paths: list[Path]) -> set[str]:
+    return {name.partition(".")[0] for path in paths for name in imported(path)}
+
+
+def closure(path: Path, seen: set[Path]) -> set[Path]:
+    """Follow a module's imports through our own rooms."""
+    if path in seen:
+        return seen
+    seen.add(path)
+    for name in imported(path):
+        stem = ROOT.joinpath(*name.split("."))
+        for found in (stem.with_suffix(".py"), stem / "__init__.py"):
+            if found.exists():
+                closure(found, seen)
+    return seen
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_what_lies_below_it(room: str) -> None:
+    assert tops(modules(room)) & (ROOMS.keys() | {"tests", "app"}) <= ROOMS[room]
+
+
+def test_stacks_read_of_the_runtimes_only_their_settings_and_their_packing() -> None:
+    runtimes = ("lambdas.", "glue_jobs.", "sagemaker_jobs.")
+    found = {
+        ".".join(name.split(".")[:3])
+        for path in modules("stacks")
+        for name in imported(path)
+        if name.startswith(runtimes) and len(name.split(".")) > 2
+    }
+
+    assert {name.rpartition(".")[2] for name in found} <= {"settings", "package"}
+
+
+def test_declarations_need_only_the_standard_library() -> None:
+    found = tops(sorted((ROOT / "domain").glob("*.py")))
+
+    assert found <= sys.stdlib_module_names | {"domain"}
+
+
+def test_rules_need_no_service_and_no_engine() -> None:
+    found = tops(modules("domain"))
+
+    assert found <= sys.stdlib_module_names | {"domain"} | CORE
+    assert not found & HEAVY
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_imports_only_what_its_runtime_and_its_layer_bring(function: str) -> None:
+    layer = FUNCTIONS[function]
+    reached = closure(ROOT / "lambdas" / f"{function}.py", set())
+
+    allowed = sys.stdlib_module_names | RUNTIME | {"domain", "lambdas"} | PACKAGES.get(layer or "", set())
+    assert tops(sorted(reached)) <= allowed
+
+
+def test_every_function_is_looked_at() -> None:
+    found = {
+        f"{path.parent.name}/{path.stem}"
+        for path in modules("lambdas")
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == "handler" for node in ast.parse(path.read_text()).body
+        )
+    }
+
+    assert found == FUNCTIONS.keys()
+
+
+def test_nothing_is_asked_of_aws_when_a_module_is_imported() -> None:
+    """A client or a setting made at import makes tests patch and reload."""
+    for room in ("lambdas", "glue_jobs", "clients", "domain"):
+        for path in modules(room):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                calls = [ast.unparse(call.func) for call in at_import(node)]
+                assert not [call for call in calls if call in ("boto3.client", "boto3.resource", "os.environ.get")], (
+                    path
+                )
+
+
+def at_import(node: ast.stmt) -> Iterator[ast.Call]:
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If):
+        yield from (found for found in ast.walk(node) if isinstance(found, ast.Call))

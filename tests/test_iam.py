@@ -1,0 +1,173 @@
+"""Who may do what: every wildcard is listed here with its reason, and jobs reach only what they name."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from domain.tables import TABLES
+from stacks.config import CONFIGS
+from tests.stacks.synthesized import Template, resources, stage
+
+OBJECTS = "objects are named as they come; the prefix is the role's own work"
+WILDCARDS = {
+    "<lake>/<table>/*": OBJECTS,
+    "<lake>/landing/<table>/*": OBJECTS,
+    "<lake>/raw/*": "the optimizer keeps every raw table in shape",
+    "<lake>/curated/*": "the optimizer keeps every curated table in shape",
+    "<lake>/features/*": "the optimizer keeps every feature table in shape",
+    "<lake>/landing/*": "data files of all events; the consumer writes them, the sweeper removes the orphans",
+    "<lake>/receipts/*": OBJECTS,
+    "<lake>/runs/*": OBJECTS,
+    "<lake>/training/*": OBJECTS,
+    "<lake>/models/*": OBJECTS,
+    "logs:log-group:/aws-glue/*": "Glue names the log groups of its jobs",
+    "logs:log-group:/aws/sagemaker/*": "SageMaker names the log groups of its jobs and endpoints",
+    "<log group>": "Lambda names the log streams of a function's own group",
+    "sagemaker:model-package/rivermill-propensity/*": "the registry numbers its packages",
+    "sagemaker:model/rivermill-propensity-*": "models are named after their packages",
+    "sagemaker:endpoint-config/rivermill-propensity-*": "so are configurations",
+    "sagemaker:training-job/rivermill-*": "jobs are named after their run",
+    "sagemaker:processing-job/rivermill-*": "jobs are named after their run",
+}
+TAKE_NO_RESOURCE = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+    "ecr:GetAuthorizationToken",
+    "cloudwatch:PutMetricData",  # held to a namespace by a condition
+    # Step Functions' log delivery (guide, "Logging using CloudWatch Logs")
+    "logs:CreateLogDelivery",
+    "logs:GetLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries",
+    "logs:PutResourcePolicy",
+    "logs:DescribeResourcePolicies",
+    "logs:DescribeLogGroups",
+}
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def templates(request: pytest.FixtureRequest) -> dict[str, Template]:
+    return stage(request.param).templates
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(templates: dict[str, Template]) -> Iterator[tuple[str, Template]]:
+    """Walk the allowing statements of roles, each with the policy that it stands in."""
+    for stack, template in templates.items():
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy"):
+            for name, policy in resources(template, kind).items():
+                for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+                    if statement["Effect"] == "Allow":
+                        yield f"{stack}/{name}", statement
+
+
+def spelled(resource: Any) -> str:
+    """Spell a resource so that a person can read it, tables and places of the lake by their kind."""
+    if isinstance(resource, dict) and "Fn::GetAtt" in resource and "Logs" in resource["Fn::GetAtt"][0]:
+        return "<log group>*"
+    text = flat(resource)
+    text = re.sub(r"^arn:aws:(\w+):us-east-1:<AWS::AccountId>:", r"\1:", text)
+    text = re.sub(r"^(<Lake\w*\.Arn>|Rivermill-Lake:ExportsOutputFnGetAttLake\w*Arn\w*)/", "<lake>/", text)
+    for table in TABLES:
+        text = text.replace(f"<lake>/{table.prefix}", "<lake>/<table>/")
+        text = re.sub(rf"^<lake>/landing/{table.name}/", "<lake>/landing/<table>/", text)
+    return text
+
+
+def flat(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    [(function, arguments)] = value.items()
+    if function == "Fn::Join":
+        return "".join(flat(item) for item in arguments[1])
+    if function == "Fn::GetAtt":
+        return f"<{'.'.join(arguments)}>"
+    return f"<{arguments}>" if function == "Ref" else str(arguments)
+
+
+def test_no_role_is_allowed_a_pattern_of_actions(templates: dict[str, Template]) -> None:
+    patterns = {(who, action) for who, s in allowed(templates) for action in listed(s["Action"]) if "*" in action}
+
+    assert not patterns
+
+
+def test_every_wildcard_is_listed_with_its_reason(templates: dict[str, Template]) -> None:
+    found = {
+        (who, spelled(resource).removesuffix("*") if "<log group>" in spelled(resource) else spelled(resource))
+        for who, statement in allowed(templates)
+        for resource in listed(statement["Resource"])
+        if "*" in spelled(resource) and spelled(resource) != "*"
+    }
+
+    assert {where for _, where in found} == set(WILDCARDS)
+
+
+def test_all_resources_are_named_only_where_an_action_takes_none(templates: dict[str, Template]) -> None:
+    found = {a for _, s in allowed(templates) if "*" in listed(s["Resource"]) for a in listed(s["Action"])}
+
+    assert found <= TAKE_NO_RESOURCE
+
+
+def test_nobody_else_may_use_a_resource_of_ours(templates: dict[str, Template]) -> None:
+    """A resource's own policy allows AWS's services on behalf of this account, and the account itself, nobody else."""
+    for template in templates.values():
+        for found in template["Resources"].values():
+            document = found.get("Properties", {}).get("PolicyDocument") or found.get("Properties", {}).get("KeyPolicy")
+            if found["Type"].startswith("AWS::IAM::") or not document:
+                continue
+            for statement in document["Statement"]:
+                if statement["Effect"] == "Allow":
+                    principal = json.dumps(statement["Principal"])
+                    mine = "AWS::AccountId" in principal
+                    assert mine or "aws:SourceAccount" in json.dumps(statement.get("Condition", {})), found["Type"]
+
+
+def test_the_front_asks_for_signed_requests(templates: dict[str, Template]) -> None:
+    [url] = resources(templates["Rivermill-Serve"], "AWS::Lambda::Url").values()
+
+    assert url["Properties"]["AuthType"] == "AWS_IAM"
+
+
+@pytest.mark.parametrize(
+    ("job", "reads", "writes"),
+    [
+        ("Curate", {"<lake>/<table>/*", "<lake>/landing/<table>/*"}, {"curated", "runs"}),
+        ("Sessions", {"<lake>/<table>/*"}, {"curated/sessions", "runs"}),
+        ("Features", {"<lake>/<table>/*"}, {"features/users", "features/sessions", "runs"}),
+        ("Dataset", {"<lake>/<table>/*"}, {"features/propensity", "training", "runs"}),
+    ],
+)
+def test_a_job_reads_and_writes_just_what_it_names(job: str, reads: set[str], writes: set[str]) -> None:
+    process = {"Rivermill-Process": stage("dev").templates["Rivermill-Process"]}
+    mine = [s for who, s in allowed(process) if who.split("/")[1].startswith(f"{job}Role")]
+    read = {spelled(r) for s in mine if "s3:GetObject" in listed(s["Action"]) for r in listed(s["Resource"])}
+    written = {
+        flat(r).partition("/")[2].removesuffix("/*")
+        for s in mine
+        if "s3:PutObject" in listed(s["Action"])
+        for r in listed(s["Resource"])
+    }
+
+    assert {place for place in read if place.startswith("<lake>")} >= reads
+    assert {place if place in writes else place.partition("/")[0] for place in written} == writes
+    assert "raw" not in {place.partition("/")[0] for place in written}
+
+
+def test_models_are_started_only_with_their_own_roles(templates: dict[str, Template]) -> None:
+    passing = [s for _, s in allowed(templates) if "iam:PassRole" in listed(s["Action"])]
+
+    assert len(passing) == 2
+    for statement in passing:
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+        assert "*" not in json.dumps(statement["Resource"])
