@@ -24,7 +24,7 @@ VALIDATE_ENTRYPOINT = (
     "/bin/bash",
     "-c",
     "cd /opt/ml/processing/input/code && tar -xzf *.tar.gz"
-    " && pip install --quiet --disable-pip-version-check -r requirements.txt && python3 validate.py",
+    " && python3 -m pip install --quiet --disable-pip-version-check -r requirements.txt && python3 validate.py",
 )
 """The command of the validation's container; a processing job unpacks its own code."""
 
