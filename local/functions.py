@@ -12,11 +12,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -74,6 +74,24 @@ class Event:
     began: float
 
 
+class Queue:
+    """The asynchronous events of one function, tried by a few threads that do not hold up the cloud's end."""
+
+    def __init__(self, name: str, attempt: Callable[[Event, int], None]) -> None:
+        self._attempt = attempt
+        self._events: SimpleQueue[tuple[Event, int]] = SimpleQueue()
+        for number in range(ASYNCHRONOUS_AT_ONCE):
+            threading.Thread(target=self._work, name=f"lambda {name} {number}", daemon=True).start()
+
+    def put(self, event: Event, number: int) -> None:
+        """Have an event tried for the `number`th time."""
+        self._events.put((event, number))
+
+    def _work(self) -> None:
+        while True:
+            self._attempt(*self._events.get())
+
+
 class Functions:
     """The functions of the cloud and the pools of workers that run them."""
 
@@ -83,7 +101,7 @@ class Functions:
         self._folder = cloud.state / "lambda"
         self._lock = threading.Lock()
         self._pools: dict[str, Pool] = {}
-        self._queues: dict[str, ThreadPoolExecutor] = {}
+        self._queues: dict[str, Queue] = {}
 
     def find(self, name: str, qualifier: str | None = None) -> LambdaFunction:
         """Return a function by name or ARN. Raises `InvocationRefused` where there is none."""
@@ -120,7 +138,7 @@ class Functions:
                 f"(limit {MOST_BYTES_ASYNCHRONOUS} bytes)",
             )
         event = Event(function.function_arn, payload, request_id or str(uuid.uuid4()), time.monotonic())
-        self._queue(function).submit(self._attempt, event, 1)
+        self._queue(function).put(event, 1)
 
     def check(self, function: LambdaFunction) -> None:
         """Refuse, when it is deployed, a function whose layers this machine cannot stand for."""
@@ -156,7 +174,7 @@ class Functions:
 
     def _try_later(self, function: LambdaFunction, event: Event, number: int) -> None:
         seconds = pace(self.cloud).wait(RETRY_WAITS[number - 1])
-        timer = threading.Timer(seconds, self._queue(function).submit, (self._attempt, event, number + 1))
+        timer = threading.Timer(seconds, self._queue(function).put, (event, number + 1))
         timer.daemon = True
         timer.start()
 
@@ -192,11 +210,10 @@ class Functions:
         with self._lock:
             return self._pools.setdefault(f"{function.function_arn}:{function.version}", Pool(self.cloud))
 
-    def _queue(self, function: LambdaFunction) -> ThreadPoolExecutor:
+    def _queue(self, function: LambdaFunction) -> Queue:
         with self._lock:
             if function.function_name not in self._queues:
-                threads = ThreadPoolExecutor(ASYNCHRONOUS_AT_ONCE, f"lambda {function.function_name}")
-                self._queues[function.function_name] = threads
+                self._queues[function.function_name] = Queue(function.function_name, self._attempt)
             return self._queues[function.function_name]
 
     def _deployment(self, function: LambdaFunction) -> Deployment:

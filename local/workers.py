@@ -22,7 +22,9 @@ from pathlib import Path
 from local import packages, processes, runtime
 from local.cloud import Cloud
 
-INIT_SECONDS = 10.0  # AWS Lambda Developer Guide, "Lambda execution environment": the init phase is limited to 10 s
+# AWS Lambda Developer Guide, "Lambda execution environment": an init phase that does not end within 10 s is begun again
+# at the invocation, within the function's timeout.
+INIT_SECONDS = 10.0
 MOST_IDLE = 16
 _LOOK_SECONDS = 0.25
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
@@ -106,7 +108,9 @@ class Worker:
         began = time.monotonic()
         try:
             if self._init_milliseconds is None:
-                self._init_milliseconds = runtime.READY.unpack(self._receive(runtime.READY.size, INIT_SECONDS))[0]
+                self._init_milliseconds = runtime.READY.unpack(
+                    self._receive(runtime.READY.size, self._most_init_seconds)
+                )[0]
                 began = time.monotonic()
             failed, answer, memory = self._exchange(payload, request_id)
         except _Stopped as stopped:
@@ -117,6 +121,10 @@ class Worker:
         lines = self._lines(request_id, milliseconds, memory, failed and not self.is_alive, answer)
         self._answered = True
         return Run(request_id, answer, failed, self.deployment.version, lines, self.log_stream, milliseconds)
+
+    @property
+    def _most_init_seconds(self) -> float:
+        return INIT_SECONDS + self.deployment.timeout_seconds
 
     @property
     def is_alive(self) -> bool:
@@ -225,7 +233,7 @@ class Worker:
 
     def _timed_out(self) -> _Stopped:
         if self._init_milliseconds is None:
-            return _Stopped("Sandbox.Timedout", f"Init did not end within {INIT_SECONDS:.0f} seconds")
+            return _Stopped("Sandbox.Timedout", f"Init did not end within {self._most_init_seconds:.0f} seconds")
         return _Stopped("Sandbox.Timedout", f"Task timed out after {self.deployment.timeout_seconds:.2f} seconds")
 
     def _ended(self) -> _Stopped:

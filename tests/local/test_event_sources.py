@@ -58,7 +58,7 @@ def test_every_record_is_delivered_once_in_order_in_batches_of_at_most_the_batch
 
 def test_the_window_gathers_what_arrives_within_it(hurried: Cloud, notes: Path) -> None:
     stream, function = make_stream(hurried), recording_function(hurried, notes, "")
-    mapping = map_stream(hurried, stream, function, MaximumBatchingWindowInSeconds=1)
+    mapping = map_stream(hurried, stream, function, MaximumBatchingWindowInSeconds=2)
     for text in numbered(5):
         put(hurried, stream, text)
         time.sleep(0.05)

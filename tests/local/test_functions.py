@@ -6,6 +6,7 @@ import base64
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -222,16 +223,24 @@ def test_reserved_concurrency_throttles_what_is_beyond_it(cloud: Cloud) -> None:
     assert invoke(cloud, name)[1] is None
 
 
-def test_without_a_limit_invocations_run_at_once(cloud: Cloud) -> None:
-    name = make_function(cloud, "import time\ndef handle(event, context): time.sleep(0.5)")
-    runs = [threading.Thread(target=invoke, args=(cloud, name)) for _ in range(4)]
-    began = time.monotonic()
-    for run in runs:
-        run.start()
-    for run in runs:
-        run.join()
+def test_without_a_limit_invocations_run_at_once(cloud: Cloud, tmp_path: Path) -> None:
+    """Each invocation waits for the other, so that neither ends unless both run."""
+    name = make_function(
+        cloud,
+        f"""
+        import os, time
+        def handle(event, context):
+            open(os.path.join({str(tmp_path)!r}, event), "w").close()
+            while len(os.listdir({str(tmp_path)!r})) < 2:
+                time.sleep(0.02)
+            return "met"
+        """,
+        Timeout=30,
+    )
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda event: invoke(cloud, name, event), ("a", "b")))
 
-    assert time.monotonic() - began < 4 * 0.5
+    assert answers == [("met", None), ("met", None)]
 
 
 def test_an_asynchronous_event_that_fails_is_tried_three_times_then_reported(hurried: Cloud, tmp_path: Path) -> None:
