@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,7 +21,7 @@ CLF = re.compile(  # the Common Log Format of NCSA httpd; what follows, such as 
     r'(?P<host>\S+) \S+ (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?:(?P<method>[A-Z]+) )?(?P<path>\S*)[^"]*" '
     r"(?P<status>\d{3}) (?P<bytes>\d+|-)"
 )
-SAMPLE = 1_000  # rows whose keys tell the columns of an NDJSON file
+SAMPLE = 1_000  # rows that tell the columns of a file without a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,15 @@ def read(path: Path, mapping: Mapping) -> Iterator[Row]:
 
 
 def columns(path: Path, mapping: Mapping) -> set[str]:
-    """Name the columns of a file: those of its header or schema, or of the first rows of an NDJSON file."""
-    if mapping.explode is None and file_format(path, mapping) == "parquet":
+    """Name the columns of a file: those of its header or schema, else those of its first rows."""
+    found = file_format(path, mapping)
+    if mapping.explode is None and found == "parquet":
         return set(pq.read_schema(path).names)
-    sample = (row for row, _ in zip(read(path, mapping), range(SAMPLE), strict=False))
-    return set().union(*(row.values for row in sample))
+    if mapping.explode is None and found == "csv":
+        with _open(path) as file:
+            return set(next(csv.reader(file, delimiter=mapping.delimiter), []))
+    sample = islice(read(path, mapping), SAMPLE)
+    return set().union(*(row.values for row in sample if row.fault is None))
 
 
 def file_format(path: Path, mapping: Mapping) -> str:

@@ -19,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from clients.replay.__main__ import Account, main, paced, translate
+from clients.replay.__main__ import main
 from clients.replay.mapping import InvalidMapping, Mapping
+from clients.replay.replay import Account, Replay, paced, translate
 from clients.replay.rows import Row, columns, read
 from clients.replay.translate import BadRow, Translated, Translator, days_to, read_time
 from domain.events import EVENTS
@@ -397,3 +398,10 @@ def test_only_as_many_rows_as_asked_for_are_read(
 
     assert len(arrived(stream)) == 1
     assert "1 rows = 1 sent" in capsys.readouterr().out
+
+
+def test_the_last_day_is_known_before_anything_is_sent(csv_file: Path, mapping_file: Path, tmp_path: Path) -> None:
+    replay = Replay(csv_file, Mapping.read(mapping_file), tmp_path)
+
+    assert replay.last_day().isoformat() == "2026-03-01"
+    assert len(list(replay.records())) == replay.account.sent.total() == 2
