@@ -44,11 +44,12 @@ def transform(arrived: DataFrame, known: DataFrame | None = None) -> DataFrame:
     """
     unknown = arrived if known is None else arrived.join(known.select(*KEY), list(KEY), "left_anti")
     content = F.xxhash64(*(column for column in arrived.columns if column not in (*ARRIVAL, *KEY)))
-    same = Window.partitionBy(*KEY)
+    arrival = Window.partitionBy(*KEY).orderBy("arrived_at", "sequence", "shard")
+    same = arrival.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     return (
         unknown.withColumn("content", content)
         .withColumn("conflicting", F.min("content").over(same) != F.max("content").over(same))
-        .withColumn("arrival", F.row_number().over(same.orderBy("arrived_at", "sequence", "shard")))
+        .withColumn("arrival", F.row_number().over(arrival))
         .where("arrival = 1")
         .drop("content", "arrival")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import reduce
@@ -19,13 +19,23 @@ from glue_jobs.arguments import Arguments
 POSITION = "rivermill.position."
 UNTIL = "rivermill.until"
 GAP_MICROS = int(GAP.total_seconds() * 1_000_000)
+KEY = ("user_id", "event_id", "event_time")
+FIELDS = (*KEY, "device", "country", "product_id", "category", "price", "quantity", "amount")
+"""What sessions and features read of an event, whichever of its kinds has it."""
+
+TYPES = {column.name: column.glue_type for event in INTERACTIONS for column in CURATED[event].columns}
 COLUMNS = [column.name for column in SESSIONS.columns]
 
 
-def interactions(tables: Mapping[str, DataFrame]) -> DataFrame:
+def interactions(tables: Mapping[str, DataFrame], names: Sequence[str] = FIELDS) -> DataFrame:
     """Lay events of several kinds into one frame, each with its kind as `event`, null where it lacks a field."""
-    frames = [table.withColumn("event", F.lit(event)) for event, table in tables.items()]
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+    return reduce(DataFrame.unionAll, [_fields(event, table, names) for event, table in tables.items()])
+
+
+def _fields(event: str, table: DataFrame, names: Sequence[str]) -> DataFrame:
+    own = {column.name for column in CURATED[event].columns}
+    fields = [F.col(name) if name in own else F.lit(None).cast(TYPES[name]).alias(name) for name in names]
+    return table.select(*fields, F.lit(event).alias("event"))
 
 
 def cut(events: DataFrame) -> DataFrame:
@@ -34,13 +44,11 @@ def cut(events: DataFrame) -> DataFrame:
     time = F.unix_micros("event_time")
     opens = F.coalesce(time - F.lag(time).over(user) >= GAP_MICROS, F.lit(True))
     opening = F.struct(F.col("event_time").alias("started_at"), F.col("nth").alias("from"))
+    latest = F.last(F.when(F.col("opens"), opening), ignorenulls=True).over(user)
     return (
-        events.withColumn("opens", opens)
-        .withColumn("nth", F.row_number().over(user))
-        .withColumn("opening", F.last(F.when(F.col("opens"), opening), ignorenulls=True).over(user))
-        .withColumn("started_at", F.col("opening.started_at"))
-        .withColumn("position", F.col("nth") - F.col("opening.from") + 1)
-        .drop("opens", "nth", "opening")
+        events.select("*", opens.alias("opens"), F.row_number().over(user).alias("nth"))
+        .select("*", latest.alias("opening"))
+        .select(*events.columns, "opening.started_at", (F.col("nth") - F.col("opening.from") + 1).alias("position"))
     )
 
 
@@ -153,21 +161,21 @@ def pending(spark: SparkSession, until: datetime) -> Pending:
     return Pending(changes, noted, max(until, before or until), before)
 
 
-def events(spark: SparkSession, todo: Pending) -> DataFrame:
+def events(spark: SparkSession, todo: Pending, names: Sequence[str] = FIELDS) -> DataFrame:
     """Read all events up to the moment."""
     tables = {event: change.whole().read(spark) for event, change in todo.changes.items()}
-    return interactions(tables).where(F.col("event_time") < F.lit(todo.until))
+    return interactions(tables, names).where(F.col("event_time") < F.lit(todo.until))
 
 
 def fresh(spark: SparkSession, todo: Pending) -> DataFrame:
-    """Read the events not yet taken in: new rows, and known rows whose day had not come yet."""
-    new = interactions({event: change.read(spark) for event, change in todo.changes.items()})
-    due = events(spark, todo).where(F.col("event_time") >= F.lit(todo.past))
-    return (
-        new.where(F.col("event_time") < F.lit(todo.until))
-        .select("user_id", "event_time")
-        .unionAll(due.select("user_id", "event_time"))
-    )
+    """Read users and times of the events not yet taken in: new rows, and known rows whose day had not come yet."""
+    seen = ("user_id", "event_time")
+    new = interactions({event: change.read(spark) for event, change in todo.changes.items()}, seen)
+    rows = new.where(F.col("event_time") < F.lit(todo.until))
+    if todo.until == todo.past:
+        return rows
+    due = events(spark, todo, seen).where(F.col("event_time") >= F.lit(todo.past))
+    return rows.unionAll(due)
 
 
 def replace(spark: SparkSession, todo: Pending) -> None:
@@ -187,11 +195,12 @@ def merge(spark: SparkSession, todo: Pending) -> None:
     # A bound that is known when the query is planned keeps older files closed.
     since = F.lit(datetime.fromtimestamp((earliest[0] or 0) / 1e6, timezone.utc))
     bounded = events(spark, todo).where(F.col("event_time") >= since)
-    found = differences(bounded, sessions.where(F.col("started_at") >= since), users).alias("found")
+    found = differences(bounded, sessions.where(F.col("started_at") >= since), users).persist()
     same = F.expr("sessions.user_id = found.user_id AND sessions.session_id = found.session_id")
     with lake.noting(spark, todo.notes()):
         (
-            found.mergeInto(lake.name(SESSIONS), same)
+            found.alias("found")
+            .mergeInto(lake.name(SESSIONS), same)
             .whenMatched(F.expr("found.gone"))
             .delete()
             .whenMatched()
@@ -200,7 +209,8 @@ def merge(spark: SparkSession, todo: Pending) -> None:
             .insertAll()
             .merge()
         )
-    users.unpersist()
+    for frame in (found, users):
+        frame.unpersist()
 
 
 def main() -> None:

@@ -8,33 +8,29 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import (
-    BinaryType,
-    BooleanType,
-    DataType,
-    DateType,
-    DoubleType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
 
 from domain.schema import Column
 from domain.tables import Table
 from glue_jobs import accounts, lake
 
 BUCKET = "lake"
-KINDS: dict[str, DataType] = {
-    "string": StringType(),
-    "long": LongType(),
-    "double": DoubleType(),
-    "boolean": BooleanType(),
-    "timestamptz": TimestampType(),
-    "date": DateType(),
-    "binary": BinaryType(),
+SPARK = {
+    "string": "string",
+    "long": "bigint",
+    "double": "double",
+    "boolean": "boolean",
+    "timestamptz": "timestamp",
+    "binary": "binary",
+}
+ARROW = {
+    "string": pa.string(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "boolean": pa.bool_(),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "binary": pa.binary(),
 }
 
 
@@ -59,9 +55,7 @@ class Lake:
 
 def create(spark: SparkSession, table: Table) -> None:
     """Create a table as the lake's stack declares it, with four buckets."""
-    columns = ", ".join(
-        f"{c.name} {KINDS[c.iceberg_type].simpleString()}{' NOT NULL' if c.required else ''}" for c in table.columns
-    )
+    columns = ", ".join(f"{c.name} {SPARK[c.iceberg_type]}{' NOT NULL' if c.required else ''}" for c in table.columns)
     cut = {"day": "days({})", "bucket": "bucket(4, {})"}[table.partition.transform].format(table.partition.column)
     spark.sql(
         f"CREATE TABLE {lake.name(table)} ({columns}) USING iceberg PARTITIONED BY ({cut}) "
@@ -72,8 +66,8 @@ def create(spark: SparkSession, table: Table) -> None:
 
 def framed(spark: SparkSession, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> DataFrame:
     """Frame rows; a column that a row lacks is null."""
-    schema = StructType([StructField(c.name, KINDS[c.iceberg_type], True) for c in columns])
-    return spark.createDataFrame([tuple(row.get(c.name) for c in columns) for row in rows], schema)
+    schema = pa.schema([(column.name, ARROW[column.iceberg_type]) for column in columns])
+    return spark.createDataFrame(pa.Table.from_pylist([dict(row) for row in rows], schema))
 
 
 def dicts(frame: DataFrame) -> list[dict[str, Any]]:
