@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from moto.core.config import default_user_config
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.moto_server import werkzeug_app
 
 from local import (
     athena,
@@ -57,6 +57,7 @@ def prepare(cloud: Cloud) -> None:
     os.environ["MOTO_ACCOUNT_ID"] = cloud.account
     _allow_open_files()
     _give_memory_back()
+    werkzeug_app.DISABLE_GLOBAL_CORS = True
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["iam"] = {"load_aws_managed_policies": True}
 
@@ -84,12 +85,12 @@ class Front:
     """Find the moto service that a request is for, and hand the request to it."""
 
     def __init__(self) -> None:
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
         self._known: dict[str, Any] = {}
 
     def __call__(self, environ: routes.Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request (WSGI)."""
-        application = routes.claimant(environ) or self._service(environ)
+        application = routes.claimant(environ) or (_refuse_page if "HTTP_ORIGIN" in environ else self._service(environ))
         return application(environ, start_response)
 
     def _service(self, environ: routes.Environ) -> routes.Application:
@@ -100,6 +101,12 @@ class Front:
                 return application  # type: ignore[no-any-return]
             self._known[name] = application
         return self._known[name]  # type: ignore[no-any-return]
+
+
+def _refuse_page(_: routes.Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Any page in the user's browser can send requests to the loopback; one could deploy code and run it here."""
+    start_response("403 Forbidden", [("Content-Type", "text/plain")])
+    return [b"the laptop cloud answers AWS clients, not web pages: this request has an Origin header\n"]
 
 
 # moto needs more than the signature's service to route these, so they take its long way.

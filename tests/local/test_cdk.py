@@ -146,7 +146,7 @@ def cdk(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Cdk:
 
 def bucket_name(cloud: Cloud) -> str:
     stack = cloud.client("cloudformation").describe_stacks(StackName="Trial-State")["Stacks"][0]
-    return next(output["OutputValue"] for output in stack["Outputs"] if output["OutputKey"] == "BucketName")
+    return next(str(output["OutputValue"]) for output in stack["Outputs"] if output["OutputKey"] == "BucketName")
 
 
 def test_a_deployment_makes_what_the_app_says(cloud: Cloud, cdk: Cdk) -> None:

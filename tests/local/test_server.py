@@ -149,3 +149,12 @@ def test_a_claimed_request_goes_to_its_application(cloud: Cloud) -> None:
     client.request("POST", "/", body=b"mine", headers={"Host": "claimed.localhost"})
 
     assert client.getresponse().read() == b"mine"
+
+
+def test_a_web_page_is_refused(cloud: Cloud) -> None:
+    client = http.client.HTTPConnection("127.0.0.1", cloud.port)
+    signed = cloud.client("s3").generate_presigned_url("list_buckets")
+    client.request("GET", signed.removeprefix(cloud.endpoint), headers={"Origin": "https://elsewhere.example"})
+    answer = client.getresponse()
+
+    assert (answer.status, answer.getheader("Access-Control-Allow-Origin")) == (403, None)
