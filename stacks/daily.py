@@ -60,7 +60,7 @@ def refinement() -> dict[str, State]:
     return {
         "Asked": choice({"Variable": "$.day", "IsPresent": True, "Next": "Curate"}, default="NoDay"),
         "NoDay": {"Type": "Fail", "Error": "NoDay", "Cause": 'Start it with {"day": "YYYY-MM-DD"}.'},
-        **{step: spark_step(job, after) for (step, job), after in zip(steps, following, strict=True)},
+        **{step: spark_step(step, job, after) for (step, job), after in zip(steps, following, strict=True)},
     }
 
 
@@ -130,19 +130,20 @@ def endings(place: Place) -> dict[str, State]:
         "Subject.$": f"States.Format('Rivermill: {{}} failed', {RUN})",
         "Message.$": "States.Format('{}: {}', $.error.Error, $.error.Cause)",
     }
-    notify = task("sns:publish", message, result=None, after="Failed", seconds=60, retry=[])
+    notify = task("sns:publish", message, result="notice", after="Failed", seconds=60, retry=[])
     return {
-        "Notify": {**notify, "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": None, "Next": "Failed"}]},
+        "Notify": {**notify, "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.notice", "Next": "Failed"}]},
         "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
     }
 
 
-def spark_step(job: str, after: str) -> State:
+def spark_step(step: str, job: str, after: str) -> State:
     """Run a Spark job to its end."""
     return task(
         "glue:startJobRun.sync",
         {"JobName": job, "Arguments": {"--day.$": "$.day", "--run.$": RUN}},
-        result=None,
+        select={"job.$": "$.JobName", "run.$": "$.Id", "seconds.$": "$.ExecutionTime"},
+        result="spark",
         after=after,
         seconds=3 * 3600,
         retry=[
@@ -225,7 +226,8 @@ def validate_step(place: Place) -> State:
             "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
             "Tags": TAGS,
         },
-        result=None,
+        select={"report.$": "$.ProcessingOutputConfig.Outputs[0].S3Output.S3Uri"},
+        result="validate",
         after="Register",
         seconds=2 * 3600,
         retry=[retry(["States.TaskFailed"], seconds=30, attempts=1)],
@@ -260,7 +262,7 @@ def task(
     action: str,
     parameters: Mapping[str, Any],
     *,
-    result: str | None,
+    result: str,
     after: str,
     seconds: int,
     retry: Sequence[State],
@@ -272,7 +274,7 @@ def task(
         "Resource": f"arn:aws:states:::{action}",
         "Parameters": parameters,
         **({"ResultSelector": select} if select else {}),
-        "ResultPath": f"$.{result}" if result else None,
+        "ResultPath": f"$.{result}",  # never null: CDK leaves nulls out, and the result would replace the input
         "TimeoutSeconds": seconds,
         **({"Retry": retry} if retry else {}),
         "Catch": FAILED,
