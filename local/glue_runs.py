@@ -152,6 +152,8 @@ def _admit(run: JobRun) -> None:
     try:
         _command_of(run.job)
         _known(run.arguments)
+        if run.job.max_retries:
+            raise Refused(f"MaxRetries {run.job.max_retries}: the laptop cloud tries once; retry in the state machine")
     except Refused as refused:
         raise InvalidInputException("StartJobRun", str(refused)) from refused
     most = (run.job.execution_property or {}).get("MaxConcurrentRuns", 1)

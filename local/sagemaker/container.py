@@ -64,7 +64,10 @@ def variables(cloud: Cloud, given: Mapping[str, str] | None, root: Path) -> dict
     """Return a container's variables: the caller's, those that reach AWS, and those that a program needs to run."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     caller = {name: rewrite(value, root) for name, value in (given or {}).items()}
-    return {**kept, "HOME": str(root), "PYTHONUNBUFFERED": "1", **cloud.environment(), **caller}
+    # One home for all, kept between jobs, since matplotlib and others build their caches there for seconds.
+    home = cloud.state / "sagemaker" / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    return {**kept, "HOME": str(home), "PYTHONUNBUFFERED": "1", **cloud.environment(), **caller}
 
 
 def command(words: Sequence[str], root: Path) -> list[str]:

@@ -162,6 +162,7 @@ def test_a_module_that_is_not_installed_fails_the_run_by_name(cloud: Cloud) -> N
         ({"Command": {"Name": "pythonshell", "ScriptLocation": "s3://any/x.py"}}, "Command.Name pythonshell"),
         ({"default": {"--job-bookmark-option": "job-bookmark-enable"}}, "--job-bookmark-option"),
         ({"default": {"--datalake-formats": "hudi"}}, "--datalake-formats hudi"),
+        ({"MaxRetries": 2}, "MaxRetries 2"),
     ],
 )
 def test_what_the_laptop_does_not_do_is_refused_by_name(cloud: Cloud, settings: Any, named: str) -> None:

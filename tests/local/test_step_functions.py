@@ -298,3 +298,17 @@ def test_a_batch_transform_is_waited_for(cloud: Cloud) -> None:
     assert found["status"] == "SUCCEEDED", found
     low, high = map(float, read(cloud, f"s3://{BUCKET}/scored/{name}/part.csv.out").split())
     assert low < 0.5 < high
+
+
+def test_a_second_try_can_have_a_name_of_its_own(cloud: Cloud) -> None:
+    """Retry of a training needs another job name, made from the context object's State.RetryCount."""
+    name = any_name("training")
+    request = training_request(cloud, "raise ValueError('again')")
+    request["TrainingJobName.$"] = f"States.Format('{name}-{{}}', $$.State.RetryCount)"
+    del request["TrainingJobName"]
+    retry = [{"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+    found = ended(cloud, {"Train": task("sagemaker:createTrainingJob.sync", request, Retry=retry)})
+    jobs = cloud.client("sagemaker").list_training_jobs(NameContains=name)["TrainingJobSummaries"]
+
+    assert found["error"] == "States.TaskFailed"
+    assert {job["TrainingJobName"] for job in jobs} == {f"{name}-0", f"{name}-1"}
