@@ -6,6 +6,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,9 @@ PACKAGES = (
     "org.apache.iceberg:iceberg-aws-bundle:1.11.0",
 )
 MOST_DRIVER_MEGABYTES = 2048
+LEAST_JAVA = 17  # Spark 4's
+_NEEDED = f"Spark needs Java {LEAST_JAVA} or newer"
+_REMEDY = f"install a JDK {LEAST_JAVA} or point JAVA_HOME at one"
 
 # Jobs here last seconds, and most of those are start-up: the first compiler alone halves a run of
 # 200 thousand rows and breaks even with both at about 2 million (measured on 2 cores).
@@ -30,13 +34,26 @@ class MissingEngine(Exception):
 
 
 def java() -> Path:
-    """Return this machine's Java, from JAVA_HOME or the path. Raises `MissingEngine`."""
+    """Return a Java that Spark runs on: JAVA_HOME's, the path's, or this environment's. Raises `MissingEngine`."""
     home = os.environ.get("JAVA_HOME")
-    found = Path(home, "bin", "java") if home else Path(shutil.which("java") or "")
-    if not found.is_file():
-        where = f"JAVA_HOME={home} has no bin/java" if home else "no java on the PATH and no JAVA_HOME"
-        raise MissingEngine(f"Spark needs Java 17: {where}; install a JDK 17 or point JAVA_HOME at one")
-    return found
+    if home and not Path(home, "bin", "java").is_file():
+        raise MissingEngine(f"{_NEEDED}: JAVA_HOME={home} has no bin/java; {_REMEDY}")
+    found = [Path(home, "bin", "java")] if home else [Path(path) for path in (shutil.which("java"),) if path]
+    found += sorted(Path(sys.prefix, "jdk").glob("*/bin/java"))
+    versions = {path: _major_version(path) for path in found}
+    new_enough = [path for path, version in versions.items() if version >= LEAST_JAVA]
+    if new_enough:
+        return new_enough[0]
+    seen = ", ".join(f"{path} is Java {version}" for path, version in versions.items())
+    raise MissingEngine(f"{_NEEDED}: {seen or 'no java on the PATH and no JAVA_HOME'}; {_REMEDY}")
+
+
+@functools.cache
+def _major_version(path: Path) -> int:
+    """Return 17 for 17.0.15, 8 for 1.8.0, 0 for what does not answer as a Java."""
+    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(?:1\.)?(\d+)', said)
+    return int(found[1]) if found else 0
 
 
 def home() -> Path:

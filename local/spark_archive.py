@@ -46,10 +46,16 @@ def prepare() -> Path:
     """Fetch the jars and archive the classes that a job loads; return the archive. Raises `MissingEngine`."""
     spark.jars()
     target = spark.archive()
-    if not target.is_file():
+    if not target.is_file() or _older(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _dump(target)
     return target
+
+
+def _older(archive: Path) -> bool:
+    """Say whether a jar was installed anew since; the JVM then ignores the archive without a word."""
+    made = archive.stat().st_mtime
+    return any(jar.stat().st_mtime > made for jar in [*spark.jars(), *(spark.home() / "jars").glob("*.jar")])
 
 
 def _dump(target: Path) -> None:

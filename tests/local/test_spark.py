@@ -45,11 +45,40 @@ def test_a_missing_java_is_one_line_that_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
     if home:
         monkeypatch.setenv("JAVA_HOME", home)
 
-    with pytest.raises(spark.MissingEngine, match=r"^Spark needs Java 17: .*JAVA_HOME.*; install a JDK 17[^\n]*$"):
+    with pytest.raises(
+        spark.MissingEngine, match=r"^Spark needs Java 17 or newer: .*JAVA_HOME.*; install a JDK 17[^\n]*$"
+    ):
         spark.java()
+
+
+def test_a_java_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    old = tmp_path / "bin" / "java"
+    old.parent.mkdir()
+    old.write_text("#!/bin/sh\necho 'openjdk version \"1.8.0_402\"' >&2\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "nothing"))
+
+    with pytest.raises(spark.MissingEngine, match="bin/java is Java 8; install a JDK 17"):
+        spark.java()
+
+
+def test_a_java_of_this_environment_serves_where_the_machine_has_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = spark.java()
+    own = tmp_path / "jdk" / "jdk-17" / "bin" / "java"
+    own.parent.mkdir(parents=True)
+    own.symlink_to(here)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr("sys.prefix", str(tmp_path))
+
+    assert spark.java() == own
 
 
 words = some.text(some.characters(codec="ascii", categories=["L", "N"], include_characters="._/:"), min_size=1)
