@@ -11,6 +11,7 @@ from sagemaker_jobs.propensity.settings import TrainSettings, ValidateSettings
 from stacks import names
 from stacks.daily import Place, definition
 from tests.stacks.synthesized import stage
+from tests.test_stacks import definition as deployed_definition
 from tests.test_stacks import function
 
 PLACE = Place(
@@ -45,6 +46,27 @@ def reached(name: str, seen: set[str]) -> set[str]:
 
 def test_every_state_is_reached_and_every_way_leads_to_a_state() -> None:
     assert reached(DAILY["StartAt"], set()) == set(STATES)
+
+
+def test_what_is_deployed_is_what_is_written() -> None:
+    """The CDK drops nulls on the way, and with a null ResultPath a step's input is lost."""
+    deployed = deployed_definition(stage("dev").templates)["States"]
+
+    assert {name: keys(state) for name, state in deployed.items()} == {
+        name: keys(state) for name, state in STATES.items()
+    }
+
+
+def keys(value: Any) -> Any:
+    """Keep the shape of a value and forget its words."""
+    if isinstance(value, dict):
+        return {name: keys(item) for name, item in value.items()}
+    return [keys(item) for item in value] if isinstance(value, list | tuple) else type(value).__name__
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_step_keeps_what_the_steps_before_it_found(name: str) -> None:
+    assert STATES[name]["ResultPath"].startswith("$.")
 
 
 def test_the_steps_follow_the_data() -> None:
