@@ -45,7 +45,7 @@ class LakeStack(Stack):
 
     def _key(self) -> kms.Key:
         key = kms.Key(self, "Key", enable_key_rotation=True, removal_policy=self.removal, description="Rivermill")
-        for service in ("cloudwatch", "budgets", "events"):
+        for service in ("cloudwatch", "budgets"):
             # Services that publish to the encrypted topic on their own behalf.
             key.grant(
                 iam.ServicePrincipal(
