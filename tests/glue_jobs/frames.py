@@ -54,9 +54,9 @@ class Lake:
 
 
 def create(spark: SparkSession, table: Table) -> None:
-    """Create a table as the lake's stack declares it, with four buckets."""
+    """Create a table as the lake's stack declares it, with two buckets."""
     columns = ", ".join(f"{c.name} {SPARK[c.iceberg_type]}{' NOT NULL' if c.required else ''}" for c in table.columns)
-    cut = {"day": "days({})", "bucket": "bucket(4, {})"}[table.partition.transform].format(table.partition.column)
+    cut = {"day": "days({})", "bucket": "bucket(2, {})"}[table.partition.transform].format(table.partition.column)
     spark.sql(
         f"CREATE TABLE {lake.name(table)} ({columns}) USING iceberg PARTITIONED BY ({cut}) "
         f"LOCATION 's3://{BUCKET}/{table.prefix}' TBLPROPERTIES ('format-version'='2')"
