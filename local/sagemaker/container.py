@@ -25,7 +25,7 @@ from local.cloud import Cloud
 RUNNABLE_IMAGE = "sagemaker-scikit-learn"
 ROOT = "/opt/ml"
 _IN_TEXT = re.compile(r"(?<![\w./-])/opt/ml(?![\w-])")
-_KEPT_VARIABLES = ("PATH", "LANG", "TMPDIR")
+_KEPT_VARIABLES = ("LANG", "TMPDIR")
 _COPIES_AT_ONCE = 8
 
 
@@ -63,6 +63,8 @@ def place(path: str, root: Path) -> Path:
 def variables(cloud: Cloud, given: Mapping[str, str] | None, root: Path) -> dict[str, str]:
     """Return a container's variables: the caller's, those that reach AWS, and those that a program needs to run."""
     kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    # `python3` and `pip` are this interpreter's, as a container has only one.
+    kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     caller = {name: rewrite(value, root) for name, value in (given or {}).items()}
     # One home for all, kept between jobs, since matplotlib and others build their caches there for seconds.
     home = cloud.state / "sagemaker" / "home"

@@ -23,7 +23,7 @@ SERVE_ENVIRONMENT = {
 VALIDATE_ENTRYPOINT = (
     "/bin/bash",
     "-c",
-    "cd /opt/ml/processing/input/code && tar -xzf *.tar.gz"
+    "cd /opt/ml/processing/input/code && tar -xzf *.gz"
     " && python3 -m pip install --quiet --disable-pip-version-check -r requirements.txt && python3 validate.py",
 )
 """The command of the validation's container; a processing job unpacks its own code."""

@@ -77,9 +77,9 @@ def main() -> None:
 
 def unpack(folder: Path, target: Path) -> Path:
     """Unpack the one model archive of a folder."""
-    archives = sorted(folder.rglob("*.tar.gz"))
+    archives = sorted(folder.rglob("*.gz"))
     if len(archives) != 1:
-        raise NoModel(f"{folder}: {len(archives)} *.tar.gz found, exactly one model is needed")
+        raise NoModel(f"{folder}: {len(archives)} *.gz found, exactly one model is needed")
     with tarfile.open(archives[0]) as archive:
         archive.extractall(target, filter="data")
     return target
