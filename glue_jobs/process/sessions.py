@@ -110,15 +110,14 @@ def affected(fresh: DataFrame, sessions: DataFrame) -> DataFrame:
 
 def differences(events: DataFrame, sessions: DataFrame, users: DataFrame) -> DataFrame:
     """List the sessions to write for the affected users, and with `gone` those to remove."""
-    mine = events.join(users, "user_id").where("event_time >= since").drop("since")
-    old = sessions.join(users, "user_id").where("started_at >= since").select(*COLUMNS)
-    new = transform(mine)
-    gone = old.join(new.select("user_id", "session_id"), ["user_id", "session_id"], "left_anti")
-    written = new.join(
-        old.select(F.struct(*COLUMNS).alias("old"), "user_id", "session_id"), ["user_id", "session_id"], "left"
+    key = ["user_id", "session_id"]
+    new = transform(events.join(users, "user_id").where("event_time >= since").drop("since"))
+    old = sessions.join(users, "user_id").where("started_at >= since")
+    pairs = new.select(*key, F.struct(*COLUMNS).alias("new")).join(
+        old.select(*key, F.struct(*COLUMNS).alias("old")), key, "full"
     )
-    changed = written.where(~F.struct(*COLUMNS).eqNullSafe(F.col("old"))).select(*COLUMNS)
-    return changed.withColumn("gone", F.lit(False)).unionByName(gone.withColumn("gone", F.lit(True)))
+    row, gone = F.coalesce("new", "old").alias("row"), F.col("new").isNull().alias("gone")
+    return pairs.where(~F.col("new").eqNullSafe(F.col("old"))).select(row, gone).select("row.*", "gone")
 
 
 @dataclass(frozen=True, slots=True)
