@@ -5,6 +5,7 @@ STAGE ?= dev
 PORT ?= 4566
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
 demo: .venv/ready         ## install, deploy into a laptop cloud, send events, run the day, write the page
 	@python -m demo --events $(EVENTS) --clicks "$(CLICKS)" --mapping "$(MAPPING)" --faults "$(FAULTS)"

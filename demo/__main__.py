@@ -84,7 +84,7 @@ def source_of(asked: argparse.Namespace) -> Source:
         return Simulation(events=asked.events, until=yesterday, folder=FOLDER / "truth")
     if not asked.mapping:
         raise DemoFailed(f"CLICKS={asked.clicks} needs MAPPING=<file>: which column is which field; see docs/replay.md")
-    return Clicks(file=Path(asked.clicks), mapping=Path(asked.mapping), folder=FOLDER / "replay")
+    return Clicks.read(Path(asked.clicks), Path(asked.mapping), FOLDER / "replay")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -8,10 +8,16 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import duckdb
+
 from clients.progress import counted
+from clients.replay.mapping import InvalidMapping
+from clients.replay.mapping import Mapping as Columns
+from clients.replay.replay import Replay
 from clients.send import Record, Report, send
 from clients.world.world import TooSmallAWorld, World
 from demo.laptop import DemoFailed
+from demo.progress import tell
 from demo.truth import Truth
 
 STREAM = "rivermill-events"
@@ -72,6 +78,47 @@ class Simulation:
     def best(self, sessions: list[tuple[str, datetime]]) -> dict[str, Any] | None:
         """Ask the world."""
         return Truth(self.folder).best(sessions)
+
+
+@dataclass(frozen=True, slots=True)
+class Clicks:
+    """A file of somebody's clicks, replayed by a mapping from its columns to our events."""
+
+    replay: Replay
+
+    @classmethod
+    def read(cls, file: Path, mapping: Path, folder: Path) -> Clicks:
+        """Open both files; DemoFailed says what is wrong with either."""
+        try:
+            return cls(Replay(file, Columns.read(mapping), folder))
+        except (InvalidMapping, OSError) as error:
+            raise DemoFailed(str(error)) from error
+
+    @property
+    def title(self) -> str:
+        """Say what is sent."""
+        return f"the clicks of {self.replay.file.name}"
+
+    @property
+    def day(self) -> date:
+        """The last day of the file."""
+        return self.replay.last_day()
+
+    def send(self) -> Report:
+        """Send the file and tell what became of its rows."""
+        report = _send(self.replay.records(), None)
+        for line in self.replay.account.lines():
+            tell(line)
+        return report
+
+    def distinct_valid(self) -> Mapping[str, int]:
+        """Count from the replay's ledger; DuckDB counts."""
+        sql = f"SELECT event, count(DISTINCT event_id) FROM read_json('{self.replay.sent}') GROUP BY event"  # noqa: S608
+        return dict(duckdb.sql(sql).fetchall())
+
+    def best(self, sessions: list[tuple[str, datetime]]) -> dict[str, Any] | None:
+        """Nobody knows what people wanted."""
+        return None
 
 
 def _send(records: Iterator[Record], total: int | None) -> Report:
