@@ -21,6 +21,7 @@ from moto.moto_server import werkzeug_app
 
 from local import (
     athena,
+    catalogue,
     cloudformation,
     event_rules,
     event_sources,
@@ -73,6 +74,7 @@ def installs() -> Sequence[Callable[[Cloud], None]]:
         event_sources.install,
         function_urls.install,
         event_rules.install,
+        catalogue.install,
         athena.install,
         glue_runs.install,
         sagemaker.install,

@@ -9,8 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.core.exceptions import JsonRESTError
-from moto.core.responses import ActionResult
+from moto.core.responses import EmptyResult
 from moto.glue.responses import GlueResponse
 from moto.server import ThreadedMotoServer
 from pyiceberg.catalog import Catalog
@@ -23,6 +22,7 @@ from domain.ingest.receipts import Receipt, linked, read_receipt, shard_prefix
 from domain.tables import QUARANTINE, RAW
 from lambdas.ingest import commit, consume, sweep
 from lambdas.ingest.bucket import Bucket
+from local import catalogue
 
 BUCKET = "lake"
 STREAM = "rivermill-events"
@@ -139,16 +139,11 @@ def create_tables(catalog: Catalog) -> None:
 
 def lock_glue(monkeypatch: pytest.MonkeyPatch, lake: Lake) -> None:
     """Give moto's Glue the optimistic lock that it lacks, and the faults that a test asks for."""
-    update = GlueResponse.update_table
 
-    def locked(self: GlueResponse) -> ActionResult:
+    def faulty(response: GlueResponse) -> EmptyResult:
         lake.before()
-        asked = self._get_param("VersionId")
-        table = self.glue_backend.get_table(self._get_param("DatabaseName"), self._get_param("TableInput")["Name"])
-        if asked is not None and asked != table.as_dict()["VersionId"]:
-            raise JsonRESTError("ConcurrentModificationException", f"version {asked} is not the current one")
-        answer = update(self)
+        answer = catalogue.update_table(response)
         lake.after()
         return answer
 
-    monkeypatch.setattr(GlueResponse, "update_table", locked)
+    monkeypatch.setattr(GlueResponse, "update_table", faulty)
