@@ -20,6 +20,7 @@ from demo.progress import Progress
 from demo.sources import Clicks, Simulation, Source
 
 FOLDER = Path("build/demo")
+SHOWN = ("device", "country", "product_views", "searches", "carts", "cart_value", "purchases_before")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,8 +66,8 @@ def report(evidence: dict[str, Any], progress: Progress) -> int:
     (FOLDER / "evidence.json").write_text(json.dumps(evidence, indent=1, default=str), encoding="utf-8")
     print(f"\nDone in {progress.total:.0f} s.")
     for item in evidence["predictions"]:
-        seen = ", ".join(f"{name} {value}" for name, value in item["features"].items() if value)
-        print(f"  P(order) = {item['probability']:.3f}  {seen[:100]}")
+        seen = ", ".join(f"{name} {item['features'][name]}" for name in SHOWN)
+        print(f"  P(order) = {item['probability']:.3f}  {seen}")
     for reason in evidence["outcome"]["reasons"]:
         print(f"  no new model: {reason}")
     for name, strikes in evidence.get("faults", ()):

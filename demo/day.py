@@ -58,13 +58,13 @@ def run_day(laptop: Laptop, day: date) -> dict[str, Any]:
     started = client.start_execution(
         stateMachineArn=machine, name=f"daily-{day}", input=json.dumps({"day": day.isoformat()})
     )
-    told: set[str] = set()
+    told = 0
     while True:
         execution: dict[str, Any] = client.describe_execution(executionArn=started["executionArn"])
-        for state in states(laptop, started["executionArn"]):
-            if state["ended"] and state["name"] not in told:
-                told.add(state["name"])
-                tell(f"{state['name']:<24} {state['ended'] - state['started']:6.1f} s")
+        ended = [state for state in states(laptop, started["executionArn"]) if state["ended"]]
+        for state in ended[told:]:
+            tell(f"{state['name']:<24} {state['ended'] - state['started']:6.1f} s")
+        told = len(ended)
         if execution["status"] != "RUNNING":
             break
         time.sleep(1)
@@ -74,15 +74,17 @@ def run_day(laptop: Laptop, day: date) -> dict[str, Any]:
 
 
 def states(laptop: Laptop, execution: str) -> list[dict[str, Any]]:
-    """List an execution's states in order: name, start and end in seconds since the epoch, whether it succeeded."""
-    found: dict[str, dict[str, Any]] = {}
+    """List the visits to states in order: name, start and end in seconds since the epoch, whether it succeeded."""
+    visits: list[dict[str, Any]] = []
     for event in _history(laptop, execution):
         moment = event["timestamp"].timestamp()
         if name := event.get("stateEnteredEventDetails", {}).get("name"):
-            found.setdefault(name, {"name": name, "started": moment, "ended": None, "succeeded": False})
-        elif name := event.get("stateExitedEventDetails", {}).get("name"):
-            found[name].update(ended=moment, succeeded=True)
-    return [state for state in found.values() if state["name"]]
+            visits.append({"name": name, "started": moment, "ended": None, "succeeded": True})
+        elif "stateExitedEventDetails" in event:
+            visits[-1]["ended"] = moment
+        elif visits:
+            visits[-1]["succeeded"] = not event["type"].endswith(("Failed", "TimedOut", "Aborted"))
+    return visits
 
 
 def _history(laptop: Laptop, execution: str) -> Iterator[dict[str, Any]]:

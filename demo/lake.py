@@ -11,6 +11,7 @@ from demo.laptop import DemoFailed, Laptop
 from domain.schema import Column
 from domain.tables import TABLES, Table
 
+FLOW = ("Lake", "Ingest", "Process", "Train", "Serve", "Orchestrate", "Monitor")
 FUNNEL = {
     "Sessions": "true",
     "Looked at a product": "product_views > 0",
@@ -95,7 +96,7 @@ def stacks(laptop: Laptop) -> list[dict[str, Any]]:
             ],
             "tables": [table.full_name for table in TABLES] if stack["StackName"] == "Rivermill-Lake" else [],
         }
-        for stack in sorted(found, key=lambda stack: stack["CreationTime"])
+        for stack in sorted(found, key=lambda stack: FLOW.index(stack["StackName"].removeprefix("Rivermill-")))
     ]
 
 

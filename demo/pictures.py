@@ -57,7 +57,7 @@ def account(evidence: Evidence, figure: Figure) -> None:
         ("quarantined", sum(facts["quarantined"].values()), RED),
         ("duplicate delivery", facts["duplicates"], AMBER),
     ]
-    bar, reasons = figure.subplots(2, 1, height_ratios=[1, 3])
+    bar, reasons = figure.subplots(2, 1, height_ratios=[1, 6])
     left = 0
     for name, count, color in parts:
         bar.barh([0], [count], left=left, color=color, label=f"{name}  {thousands(count)}")
@@ -198,8 +198,8 @@ def timeline(evidence: Evidence, figure: Figure) -> None:
 
 
 PICTURES: dict[str, tuple[Callable[[Evidence, Figure], None], float, float]] = {
-    "account": (account, 7.2, 3.6),
-    "events": (per_event, 7.2, 3.6),
+    "account": (account, 7.2, 5.0),
+    "events": (per_event, 7.2, 5.0),
     "traffic": (traffic, 14.8, 2.8),
     "funnel": (funnel, 7.2, 3.2),
     "sessions": (session_lengths, 7.2, 3.2),
@@ -207,7 +207,7 @@ PICTURES: dict[str, tuple[Callable[[Evidence, Figure], None], float, float]] = {
     "calibration": (calibration, 7.2, 5.2),
     "slices": (slices, 7.2, 5.4),
     "importance": (importance, 7.2, 5.4),
-    "timeline": (timeline, 14.8, 3.6),
+    "timeline": (timeline, 14.8, 4.6),
 }
 """Each picture with its width and height in inches."""
 

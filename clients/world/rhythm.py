@@ -31,6 +31,5 @@ def starts(random: np.random.Generator, countries: NDArray[np.int64], begin: int
         0, HOUR, countries.size
     )
     offsets = np.asarray([country.offset for country in COUNTRIES])[countries] * HOUR
-    # What falls off one end of the window comes back at the other, on the same hour of the clock.
-    within = (day * DAY + local - offsets) % (end - begin)
-    return np.asarray(begin + np.minimum(within, end - begin - LAST_START - within % HOUR))
+    # What falls off one end of the window comes back at the other, so that no end of it is crowded.
+    return np.asarray(begin + (day * DAY + local - offsets) % (end - begin - LAST_START))
