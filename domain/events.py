@@ -24,11 +24,15 @@ class Event(Record):
     subject: ClassVar[str] = "user_id"
     time: ClassVar[str] = "event_time"
 
-    event_id: Annotated[str, Field("Names this occurrence; a producer that sends it again repeats it.", max_length=128)]
+    event_id: Annotated[
+        str, Field("Names this occurrence; a producer that sends it again repeats it.", min_length=1, max_length=128)
+    ]
     event_time: Annotated[datetime, Field("When it happened, RFC 3339 with an offset.")]
     user_id: Annotated[
         str,
-        Field("Whose event it is.", max_length=128, privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE),
+        Field(
+            "Whose event it is.", min_length=1, max_length=128, privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE
+        ),
     ]
 
 
@@ -38,12 +42,13 @@ class PageView(Event):
 
     name: ClassVar[str] = "page_view"
 
-    page: Annotated[str, Field("Path of the page.", max_length=2048)]
+    page: Annotated[str, Field("Path of the page.", min_length=1, max_length=2048)]
     device: Annotated[str, Field("Kind of device.", choices=DEVICES, privacy=Privacy.QUASI_IDENTIFIER)]
     country: Annotated[
         str,
         Field(
             "ISO 3166-1 alpha-2 code.",
+            min_length=2,
             max_length=2,
             privacy=Privacy.QUASI_IDENTIFIER,
             treatment=Treatment.GENERALIZE,
@@ -70,8 +75,8 @@ class ProductView(Event):
 
     name: ClassVar[str] = "product_view"
 
-    product_id: Annotated[str, Field("The product.", max_length=128)]
-    category: Annotated[str, Field("Its category.", max_length=128)]
+    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128)]
+    category: Annotated[str, Field("Its category.", min_length=1, max_length=128)]
     price: Annotated[float, Field("Its price, in the shop's currency.", minimum=0)]
 
 
@@ -81,7 +86,7 @@ class AddToCart(Event):
 
     name: ClassVar[str] = "add_to_cart"
 
-    product_id: Annotated[str, Field("The product.", max_length=128)]
+    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128)]
     quantity: Annotated[int, Field("How many.", minimum=1)]
     price: Annotated[float, Field("Price of one, in the shop's currency.", minimum=0)]
 
@@ -92,13 +97,13 @@ class Purchase(Event):
 
     name: ClassVar[str] = "purchase"
 
-    order_id: Annotated[str, Field("The order.", max_length=128)]
+    order_id: Annotated[str, Field("The order.", min_length=1, max_length=128)]
     items: Annotated[int, Field("How many items it holds.", minimum=1)]
     amount: Annotated[
         float,
         Field("What was paid.", minimum=0, privacy=Privacy.SENSITIVE, treatment=Treatment.KEEP),
     ]
-    currency: Annotated[str, Field("ISO 4217 code.", max_length=3)]
+    currency: Annotated[str, Field("ISO 4217 code.", min_length=3, max_length=3)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,7 @@ class Rating(Event):
 
     name: ClassVar[str] = "rating"
 
-    product_id: Annotated[str, Field("The product.", max_length=128)]
+    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128)]
     stars: Annotated[int, Field("One to five.", minimum=1, maximum=5)]
 
 
@@ -117,8 +122,8 @@ class Exposure(Event):
 
     name: ClassVar[str] = "exposure"
 
-    experiment: Annotated[str, Field("The experiment.", max_length=128)]
-    arm: Annotated[str, Field("The arm shown.", max_length=128)]
+    experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128)]
+    arm: Annotated[str, Field("The arm shown.", min_length=1, max_length=128)]
     propensity: Annotated[float, Field("Probability with which the arm was chosen.", above=0, maximum=1)]
 
 
@@ -128,8 +133,8 @@ class Reward(Event):
 
     name: ClassVar[str] = "reward"
 
-    experiment: Annotated[str, Field("The experiment.", max_length=128)]
-    arm: Annotated[str, Field("The arm that was shown.", max_length=128)]
+    experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128)]
+    arm: Annotated[str, Field("The arm that was shown.", min_length=1, max_length=128)]
     value: Annotated[float, Field("The reward.", minimum=0, maximum=1)]
 
 

@@ -39,6 +39,7 @@ class Field:
     minimum: float | None = None
     above: float | None = None
     maximum: float | None = None
+    min_length: int | None = None
     max_length: int | None = None
     choices: tuple[str, ...] = ()
     privacy: Privacy = Privacy.PLAIN

@@ -119,7 +119,7 @@ class Opening(Record):
     """A session's first events, as many as it takes to score it."""
 
     device: Annotated[str | None, Field("Kind of device.", choices=DEVICES)] = None
-    country: Annotated[str | None, Field("ISO 3166-1 alpha-2 code.", max_length=2)] = None
+    country: Annotated[str | None, Field("ISO 3166-1 alpha-2 code.", min_length=2, max_length=2)] = None
     hour: Annotated[int, Field("Hour of the start, UTC.", minimum=0, maximum=23)]
     weekday: Annotated[int, Field("Day of the week, Monday is 0.", minimum=0, maximum=6)]
     elapsed: Annotated[float, Field("Seconds from the first of the events to the last.", minimum=0)]

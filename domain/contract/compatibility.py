@@ -11,7 +11,7 @@ from domain.events import Event
 from domain.schema import Column
 
 GOLDEN = Path(__file__).parent / "golden"
-PROMISES = ("minimum", "above", "maximum", "max_length", "choices")
+PROMISES = ("minimum", "above", "maximum", "min_length", "max_length", "choices")
 
 Promise = dict[str, Any]
 """What a golden file says of one field."""

@@ -46,7 +46,7 @@ def fake_value(column: Column, chance: random.Random, now: datetime) -> Any:
     if column.kind in (int, float):
         return fake_number(column, chance)
     if column.kind is str:
-        length = chance.randint(1, min(LONGEST, field.max_length or LONGEST))
+        length = chance.randint(field.min_length or 1, min(LONGEST, field.max_length or LONGEST))
         return "".join(chance.choices(LETTERS, k=length))
     raise NotImplementedError(f"{column.name}: no value of type {column.kind.__name__} can be made up yet; add it here")
 

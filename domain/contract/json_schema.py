@@ -44,6 +44,7 @@ def _property(column: Column) -> dict[str, Any]:
         "minimum": field.minimum,
         "exclusiveMinimum": field.above,
         "maximum": field.maximum,
+        "minLength": field.min_length,
         "maxLength": field.max_length,
         "enum": list(field.choices) or None,
     }

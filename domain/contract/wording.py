@@ -33,7 +33,14 @@ def bounds(field: Field) -> list[str]:
         "at least {:g}": field.minimum,
         "above {:g}": field.above,
         "at most {:g}": field.maximum,
-        "at most {:g} characters": field.max_length,
     }
     words = [phrase.format(limit) for phrase, limit in limits.items() if limit is not None]
-    return [*words, f"one of {', '.join(field.choices)}"] if field.choices else words
+    return [*words, *_lengths(field), *([f"one of {', '.join(field.choices)}"] if field.choices else [])]
+
+
+def _lengths(field: Field) -> list[str]:
+    low, high = field.min_length, field.max_length
+    if low is not None and low == high:
+        return [f"exactly {low} characters"]
+    least = [] if low is None else ["not empty" if low == 1 else f"at least {low} characters"]
+    return least if high is None else [*least, f"at most {high} characters"]

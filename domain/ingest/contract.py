@@ -210,7 +210,7 @@ def fault_of(document: dict[str, Any], column: Column, shape: Shape) -> BrokenCo
     if reason is None:
         return None
     said = shown(value) if column.name in document else None
-    detail = f"{column.name!r} is {'missing' if said is None else said}; it takes {expectation(column)}"
+    detail = f"{column.name!r} is {'missing' if said is None else said or 'empty'}; it takes {expectation(column)}"
     return BrokenContract(reason, detail, event=shape.event.name, field=column.name, value=said)
 
 
@@ -242,8 +242,9 @@ def value_type(column: Column) -> Any:
     field = column.field
     if field.choices:
         return Literal[field.choices]
-    limits = {"ge": field.minimum, "gt": field.above, "le": field.maximum, "max_length": field.max_length}
-    stated: dict[str, Any] = {name: limit for name, limit in limits.items() if limit is not None}
+    limits = {"ge": field.minimum, "gt": field.above, "le": field.maximum}
+    lengths = {"min_length": field.min_length, "max_length": field.max_length}
+    stated: dict[str, Any] = {name: limit for name, limit in (limits | lengths).items() if limit is not None}
     bounds = {**WIDEST.get(column.kind, {}), **stated}
     if "gt" in bounds:
         bounds.pop("ge", None)

@@ -105,6 +105,8 @@ def _text_fault(column: Column, value: str) -> tuple[str, str] | None:
     field = column.field
     if field.choices and value not in field.choices:
         return "is none of its values", f"send one of {', '.join(field.choices)}"
+    if field.min_length is not None and len(value) < field.min_length:
+        return f"is shorter than {field.min_length}", f"send at least {field.min_length} characters"
     if field.max_length is not None and len(value) > field.max_length:
         return f"is longer than {field.max_length}", f"send at most {field.max_length} characters"
     return None

@@ -46,7 +46,7 @@ def values(column: Column) -> st.SearchStrategy[Any]:
         )
         return numbers
     if column.kind is str:
-        return st.text(TEXT, max_size=min(field.max_length or 20, 20))
+        return st.text(TEXT, min_size=field.min_length or 0, max_size=min(field.max_length or 20, 20))
     assert column.kind is bool, f"no value of {column.kind} can be drawn yet; add it here"
     return st.booleans()
 

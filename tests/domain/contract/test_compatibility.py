@@ -18,6 +18,7 @@ class Stay(Event):
     name: ClassVar[str] = "stay"
 
     page: Annotated[str, Field("The page.", max_length=100)]
+    code: Annotated[str, Field("How it ended.", min_length=1)]
     kind: Annotated[str, Field("Why.", choices=("reading", "idle"))]
     seconds: Annotated[int, Field("How long.", minimum=0, maximum=100)]
     share: Annotated[float, Field("How much of it was read.", above=0)]
@@ -29,7 +30,7 @@ GOLDEN = promises(Stay)
 
 def changed(**hints: Any) -> type[Event]:
     """Declare the event anew: a field with another hint, without a field (None), or with one more at the end."""
-    old = {name: Stay.__annotations__[name] for name in ("page", "kind", "seconds", "share", "note")}
+    old = {name: Stay.__annotations__[name] for name in ("page", "code", "kind", "seconds", "share", "note")}
     hints = {name: hint for name, hint in {**old, **hints}.items() if hint is not None}
     return declared(hints)
 
@@ -73,12 +74,16 @@ FORBIDDEN = {
         changed(page=Annotated[str, Field("The page.", max_length=200)]),
         "stay.page: max_length was 100 and is 200",
     ),
+    "a text may be empty": (
+        changed(code=Annotated[str, Field("How it ended.")]),
+        "stay.code: min_length was 1 and is None",
+    ),
     "a choice is added": (
         changed(kind=Annotated[str, Field("Why.", choices=("reading", "idle", "video"))]),
         "stay.kind: choices was ['reading', 'idle'] and is ['reading', 'idle', 'video']",
     ),
     "fields change places": (
-        declared({name: Stay.__annotations__[name] for name in ("kind", "page", "seconds", "share", "note")}),
+        declared({name: Stay.__annotations__[name] for name in ("kind", "page", "code", "seconds", "share", "note")}),
         "stay.page was field 4 and is field 5 (new fields go last)",
     ),
     "a new field stands in the middle": (

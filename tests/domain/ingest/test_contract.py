@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.contract.fakes import fake_record
+from domain.contract.fakes import fake, fake_record
 from domain.events import EVENTS
 from domain.ingest.contract import SHAPES, BrokenContract, Reason, Valid, check, glance, study
 from domain.ingest.limits import LARGEST_RECORD, LEAD, LONGEST_VALUE
@@ -108,6 +108,9 @@ FAULTS = [
     ("below a bound", write(stars=0), Reason.OUT_OF_BOUNDS, "stars"),
     ("no choice", write(VIEW, device="watch"), Reason.OUT_OF_BOUNDS, "device"),
     ("too long", write(VIEW, country="DEU"), Reason.OUT_OF_BOUNDS, "country"),
+    ("an id that is empty", write(event_id=""), Reason.OUT_OF_BOUNDS, "event_id"),
+    ("an empty text, written with a space before it", raw("user_id", ' ""'), Reason.OUT_OF_BOUNDS, "user_id"),
+    ("too short", write(VIEW, country="D"), Reason.OUT_OF_BOUNDS, "country"),
     ("optional of another type", write(VIEW, referrer=5), Reason.WRONG_TYPE, "referrer"),
     ("time without offset", write(event_time="2026-03-01T12:00:00"), Reason.WRONG_TYPE, "event_time"),
     ("date only", write(event_time="2026-03-01"), Reason.WRONG_TYPE, "event_time"),
@@ -137,6 +140,9 @@ SOUND = {
     "an unknown field that is null": write(more=None),
     "exactly 1 MiB": write(more="x" * (LARGEST_RECORD - len(write(more="")))),
     "largest whole number": write(SEARCH, results=2**63 - 1),
+    "an empty text where one may be": write(SEARCH, query="", results=0),
+    "an optional text that is empty": write(VIEW, referrer=""),
+    "one character outside the first plane": write(user_id="\U0001f600"),
     "text full of quotes": write(user_id='""""'),
 }
 FAULT_NAMES = [fault[0] for fault in FAULTS]
@@ -175,6 +181,22 @@ def test_a_fault_says_what_would_be_right() -> None:
     fault = broken.value
     assert (fault.event, fault.field, fault.value) == ("rating", "stars", "9")
     assert fault.detail == "'stars' is 9; it takes a whole number of 64 bits, not in quotes, at least 1, at most 5"
+
+
+IDENTITIES = {"event_id", "user_id", "product_id", "order_id", "experiment", "arm"}
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [(event, column.name) for event in EVENTS for column in EVENTS[event].columns() if column.name in IDENTITIES],
+)
+def test_what_names_something_is_never_empty(event: str, name: str) -> None:
+    """Seed 5. An empty id would make one user, or one product, of all who sent it."""
+    document = fake(EVENTS[event], random.Random(5), NOW)
+
+    check(write(document), NOW)
+    with pytest.raises(BrokenContract, match=f"'{name}' is empty; it takes text, not empty, at most 128 characters"):
+        check(write(document, **{name: ""}), NOW)
 
 
 def test_a_long_value_is_shown_cut() -> None:

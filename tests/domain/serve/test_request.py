@@ -31,7 +31,7 @@ def valid_values(column: Column) -> st.SearchStrategy[Any]:
     if column.field.choices:
         values: st.SearchStrategy[Any] = st.sampled_from(column.field.choices)
     elif column.kind is str:
-        values = st.text(max_size=column.field.max_length)
+        values = st.text(min_size=column.field.min_length or 0, max_size=column.field.max_length)
     elif column.kind is int:
         top = column.field.maximum
         values = st.integers(int(column.field.minimum or 0), 2**63 - 1 if top is None else int(top))
@@ -111,6 +111,11 @@ def test_a_device_that_is_not_declared_is_refused_with_those_that_are() -> None:
 
 def test_a_country_longer_than_its_code_is_refused() -> None:
     assert fault({"instances": [any_row(country="DEU")]}).error == "is longer than 2"
+
+
+@pytest.mark.parametrize("country", ["", "D"])
+def test_a_country_shorter_than_its_code_is_refused(country: str) -> None:
+    assert fault({"instances": [any_row(country=country)]}).fix == "send at least 2 characters"
 
 
 def test_an_unknown_feature_is_named() -> None:
