@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from domain.ingest import landing, receipts
 from domain.metrics import METRICS
 from domain.tables import TABLES
 from stacks import names
@@ -72,6 +73,24 @@ def test_every_stack_takes_the_lake_and_nothing_else(templates: dict[str, Templa
 def test_data_stays_when_its_resource_goes(templates: dict[str, Template]) -> None:
     for found in state(templates[LAKE]).values():
         assert (found["DeletionPolicy"], found["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+@pytest.mark.parametrize("prefix", [receipts.ROOT, landing.ROOT, "raw/", "curated/", "features/", "models/"])
+def test_what_the_platform_stands_on_never_expires(templates: dict[str, Template], prefix: str) -> None:
+    """A shard that was quiet for years goes on from its newest receipt; without it, all its records would land again.
+
+    Data files go by their table's snapshots.
+    """
+    buckets = resources(templates[LAKE], "AWS::S3::Bucket").items()
+    [lake] = [found["Properties"] for name, found in buckets if name.startswith("Lake")]
+
+    ending = {
+        rule["Id"]: rule.get("Prefix", "")
+        for rule in lake["LifecycleConfiguration"]["Rules"]
+        if {"ExpirationInDays", "ExpirationDate"} & rule.keys()
+    }
+    assert ending
+    assert not [name for name, part in ending.items() if prefix.startswith(part) or part.startswith(prefix)]
 
 
 def test_two_switches_together_give_up_data() -> None:
