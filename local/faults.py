@@ -77,7 +77,10 @@ class Drop(Fault, frozen=True, tag="drop"):
 
 
 class Duplicate(Fault, frozen=True, tag="duplicate"):
-    """A batch is delivered twice: cut elsewhere (`recut`), the second while the first runs (`at_once`)."""
+    """A batch is delivered twice: once ending elsewhere (`recut`), both at the same time (`at_once`).
+
+    Both begin where the batch does: a source hands over no record of a shard before those ahead of it are done.
+    """
 
     function: str
     recut: bool = False
@@ -158,8 +161,7 @@ def _twice(armed: Armed, items: Sequence[Item], invoke: Callable[[Sequence[Item]
     assert isinstance(fault, Duplicate)
     other = items
     if fault.recut and len(items) > 1:
-        first, last = sorted(armed.chance.sample(range(len(items) + 1), 2))
-        other = items[first:last]
+        other = items[: armed.chance.randrange(1, len(items))]
     if not fault.at_once:
         invoke(other)
         return invoke(items)
