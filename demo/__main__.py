@@ -80,9 +80,11 @@ def report(evidence: dict[str, Any], progress: Progress) -> int:
 
 def source_of(asked: argparse.Namespace) -> Source:
     """Choose what to send: the simulated world, or the user's own clicks."""
+    if asked.mapping and not asked.clicks:
+        raise DemoFailed(f"MAPPING={asked.mapping} needs CLICKS=<file>: the clicks that it maps; see docs/replay.md")
     if not asked.clicks:
         yesterday = datetime.now(timezone.utc).date() - timedelta(days=1)
-        return Simulation(events=asked.events, until=yesterday, folder=FOLDER / "truth")
+        return Simulation.of(asked.events, yesterday, FOLDER / "truth")
     if not asked.mapping:
         raise DemoFailed(f"CLICKS={asked.clicks} needs MAPPING=<file>: which column is which field; see docs/replay.md")
     return Clicks.read(Path(asked.clicks), Path(asked.mapping), FOLDER / "replay")
@@ -91,7 +93,7 @@ def source_of(asked: argparse.Namespace) -> Source:
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--events", type=int, default=200_000, help="records to send")
+    parser.add_argument("--events", default="200000", help="records to send")
     parser.add_argument("--clicks", default="", help="a CSV, NDJSON or Parquet file of your own to send instead")
     parser.add_argument("--mapping", default="", help="which of its columns is which field of which event")
     parser.add_argument("--faults", default="", help="anything but nothing: break things on the way")

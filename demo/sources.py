@@ -14,8 +14,9 @@ from clients.progress import counted
 from clients.replay.mapping import InvalidMapping
 from clients.replay.mapping import Mapping as Columns
 from clients.replay.replay import Replay
+from clients.replay.rows import UnreadableFile
 from clients.send import Record, Report, send
-from clients.world.world import TooSmallAWorld, World
+from clients.world.world import FEWEST_EVENTS, TooSmallAWorld, World
 from demo.laptop import DemoFailed
 from demo.progress import tell
 from demo.truth import Truth
@@ -53,6 +54,20 @@ class Simulation:
     until: date
     folder: Path
 
+    @classmethod
+    def of(cls, events: str, until: date, folder: Path) -> Simulation:
+        """Make a world of as many records as was asked for; DemoFailed says what may be asked for."""
+        made = cls(int(events) if events.isdecimal() else 0, until, folder)
+        try:
+            made.world()
+        except TooSmallAWorld as error:
+            raise DemoFailed(f"EVENTS={events}: give a whole number of at least {FEWEST_EVENTS}") from error
+        return made
+
+    def world(self) -> World:
+        """Make the world."""
+        return World(seed=SEED, events=self.events, until=self.until)
+
     @property
     def title(self) -> str:
         """Say what is sent."""
@@ -65,11 +80,7 @@ class Simulation:
 
     def send(self) -> Report:
         """Send the world's records and keep its ledger."""
-        try:
-            world = World(seed=SEED, events=self.events, until=self.until)
-        except TooSmallAWorld as error:
-            raise DemoFailed(str(error)) from error
-        return _send(Truth(self.folder).record(world), self.events)
+        return _send(Truth(self.folder).record(self.world()), self.events)
 
     def distinct_valid(self) -> Mapping[str, int]:
         """Count from the world's ledger."""
@@ -85,24 +96,22 @@ class Clicks:
     """A file of somebody's clicks, replayed by a mapping from its columns to our events."""
 
     replay: Replay
+    day: date
+    """The last day of the file."""
 
     @classmethod
     def read(cls, file: Path, mapping: Path, folder: Path) -> Clicks:
         """Open both files; DemoFailed says what is wrong with either."""
         try:
-            return cls(Replay(file, Columns.read(mapping), folder))
-        except (InvalidMapping, OSError) as error:
+            replay = Replay(file, Columns.read(mapping), folder)
+            return cls(replay, replay.last_day())
+        except (InvalidMapping, UnreadableFile) as error:
             raise DemoFailed(str(error)) from error
 
     @property
     def title(self) -> str:
         """Say what is sent."""
         return f"the clicks of {self.replay.file.name}"
-
-    @property
-    def day(self) -> date:
-        """The last day of the file."""
-        return self.replay.last_day()
 
     def send(self) -> Report:
         """Send the file and tell what became of its rows."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from clients.progress import counted
 from clients.replay.mapping import InvalidMapping, Mapping
 from clients.replay.replay import Replay
+from clients.replay.rows import UnreadableFile
 from clients.send import send
 
 
@@ -19,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         mapping = Mapping.read(chosen.mapping)
         replay = Replay(chosen.file, mapping, chosen.out, chosen.until, chosen.speed, chosen.limit)
-    except (InvalidMapping, OSError) as error:
+        report = send(counted(replay.records(), "events"), chosen.stream)
+    except (InvalidMapping, UnreadableFile) as error:
         print(error, file=sys.stderr)
         return 2
-    report = send(counted(replay.records(), "events"), chosen.stream)
     print("\n".join(replay.account.lines()))
     if replay.account.rejected:
         print(f"the rejected rows, with their numbers and reasons: {replay.rejects}")

@@ -108,7 +108,12 @@ class Mapping:
     @classmethod
     def read(cls, path: Path) -> Mapping:
         """Read a mapping file, or raise InvalidMapping."""
-        return _Reader(path.read_text(encoding="utf-8"), path.name).mapping()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or "it is no text in UTF-8"
+            raise InvalidMapping(f"{path}: {reason}; name a mapping file, see docs/replay.md") from error
+        return _Reader(text, path.name).mapping()
 
     @property
     def columns(self) -> set[str]:

@@ -7,12 +7,15 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clients.replay.mapping import FORMATS, InvalidMapping, Mapping
@@ -34,14 +37,40 @@ class Row:
     fault: str | None = None
 
 
+class UnreadableFile(ValueError):
+    """A file of clicks cannot be read as what it says it is; the message says why and what to give."""
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
+        raise UnreadableFile(f"{path}: {reason.rstrip('.')}; give a whole file of the format of its name") from error
+
+
 def read(path: Path, mapping: Mapping) -> Iterator[Row]:
-    """Read all rows; empty text counts as no value."""
+    """Read all rows; empty text counts as no value. Raises `UnreadableFile`."""
+    with _reading(path):
+        yield from _rows(path, mapping)
+
+
+def _rows(path: Path, mapping: Mapping) -> Iterator[Row]:
     rows = {"csv": _csv, "ndjson": _ndjson, "parquet": _parquet, "clf": _clf}[file_format(path, mapping)](path, mapping)
     return _explode(rows, mapping.explode) if mapping.explode else rows
 
 
 def columns(path: Path, mapping: Mapping) -> set[str]:
-    """Name the columns of a file: those of its header or schema, else those of its first rows."""
+    """Name the columns of a file: those of its header or schema, else those of its first rows.
+
+    Raises `UnreadableFile`.
+    """
+    with _reading(path):
+        return _columns(path, mapping)
+
+
+def _columns(path: Path, mapping: Mapping) -> set[str]:
     found = file_format(path, mapping)
     if mapping.explode is None and found == "parquet":
         return set(pq.read_schema(path).names)

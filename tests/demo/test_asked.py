@@ -1,0 +1,82 @@
+"""What a person who asks for what cannot be gets from `make demo`: one line, before anything is started."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+
+import pytest
+
+from demo import __main__ as demo
+
+MAPPING = Path(__file__).parents[2] / "clients" / "mappings" / "ecom.toml"
+
+
+@pytest.fixture(autouse=True)
+def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "laptop_cloud", lambda _: pytest.fail("the laptop cloud was started"))
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Return the one line that is said, once it is known to be one, and the code to be 2."""
+    code = demo.main(list(arguments))
+    line = capsys.readouterr().err.strip()
+
+    assert code == 2
+    assert re.fullmatch(r"rivermill: [^\n]+", line)
+    return line
+
+
+@pytest.mark.parametrize("events", ["abc", "10", "0", "-5", "1e6", "2.5", "999"])
+def test_a_number_of_events_that_makes_no_world_is_refused(capsys: pytest.CaptureFixture[str], events: str) -> None:
+    line = said(capsys, "--events", events)
+
+    assert line == f"rivermill: EVENTS={events}: give a whole number of at least 1000"
+
+
+@pytest.mark.parametrize(("given", "lacking"), [("clicks", "MAPPING"), ("mapping", "CLICKS")])
+def test_clicks_and_mapping_need_each_other(capsys: pytest.CaptureFixture[str], given: str, lacking: str) -> None:
+    line = said(capsys, f"--{given}", "a-file")
+
+    assert f"{given.upper()}=a-file needs {lacking}=<file>" in line
+
+
+FILES = {
+    "clicks.csv": (None, "No such file or directory; give a whole file"),
+    "folder.csv": ("folder", "Is a directory; give a whole file"),
+    "clicks.parquet": (b"event_time,event\n", "give a whole file of the format of its name"),
+    "clicks.csv.gz": (b"event_time,event\n", "Not a gzipped file"),
+    "cut.csv.gz": (
+        gzip.compress(b"event_time,event\n" + bytes(range(256)) * 200)[:60],
+        "Compressed file ended before the end-of-stream marker was reached",
+    ),
+    "other.csv": (b"a,b\n1,2\n", "the file has no column"),
+    "empty.csv": (b"", "the file has no column"),
+    "clicks.xlsx": (b"PK", "unknown ending; say [file] format = one of csv, ndjson, parquet, clf"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "why"), [(name, *case) for name, case in FILES.items()], ids=FILES)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, content: bytes | str | None, why: str
+) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    elif content:
+        (tmp_path / name).mkdir()
+
+    assert why in said(capsys, "--clicks", str(tmp_path / name), "--mapping", str(MAPPING))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(None, "No such file or directory"), (b"x = [\n", "m.toml"), (b"\xff\xfe\x00", "it is no text in UTF-8")],
+)
+def test_a_mapping_that_cannot_be_read_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes | None, why: str
+) -> None:
+    if content:
+        (tmp_path / "m.toml").write_bytes(content)
+
+    assert why in said(capsys, "--clicks", str(tmp_path / "any.csv"), "--mapping", str(tmp_path / "m.toml"))
