@@ -1,0 +1,106 @@
+"""Gather events in lanes, and decide when a lane's frame goes and how long a refused one waits."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from clients.producer.journal import Place
+
+LONGEST_PAUSE = 5.0
+FIRST_PAUSE = 0.1
+WORTH_WAITING = 2.0
+"""Events that must be expected while a frame lingers: fewer, and waiting makes no record fewer."""
+
+THROTTLES = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "LimitExceededException",
+        "KMSThrottlingException",
+        "ThrottlingException",
+    }
+)
+"""Codes that ask for less, and say that nothing is broken."""
+
+
+@dataclass(slots=True, eq=False)
+class Parcel:
+    """A frame on its way: its bytes, its events' places on disk, and what its events took in memory."""
+
+    data: bytes
+    count: int
+    size: int
+    places: list[Place]
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Events that leave in the order in which they came, and what of them was packed and failed."""
+
+    key: str | None = None
+    hash_key: str | None = None
+    items: list[Any] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    size: int = 0
+    since: float = 0.0
+    waiting: deque[Parcel] = field(default_factory=deque)
+    resume: float = 0.0
+    throttles: int = 0
+    failures: int = 0
+    rate: float = 0.0
+    taken_at: float = 0.0
+
+    def add(self, item: Any, size: int, place: Place | None, now: float) -> None:
+        """Put an event at the end."""
+        if not self.items:
+            self.since = now
+        self.items.append(item)
+        self.size += size
+        if place:
+            self.places.append(place)
+
+    def due(self, now: float, linger: float, target: int, hurried: bool) -> float:
+        """Say at what time this lane has something to send; infinity if it is empty."""
+        if self.waiting:
+            return self.resume
+        if not self.items:
+            return float("inf")
+        ripe = now if hurried or self.size >= target else self.since + self.wait(linger)
+        return max(ripe, self.resume)
+
+    def wait(self, linger: float) -> float:
+        """Linger only where that brings more events into the frame, at the rate seen last."""
+        return linger if self.rate * linger >= WORTH_WAITING or not self.taken_at else 0.0
+
+    def take(self, now: float) -> tuple[list[Any], list[Place], int]:
+        """Take all events out, and learn at what rate they came."""
+        taken = self.items, self.places, self.size
+        if self.taken_at:
+            latest = len(self.items) / max(now - self.taken_at, 1e-3)
+            self.rate = (self.rate + latest) / 2
+        self.taken_at = now
+        self.items, self.places, self.size = [], [], 0
+        return taken
+
+    def settle(self, code: str | None, now: float, chance: random.Random) -> None:
+        """Note what became of the latest frame: go on at once, or pause."""
+        if code is None:
+            self.throttles = self.failures = 0
+        elif code in THROTTLES:
+            self.throttles += 1
+            self.resume = now + throttled_pause(self.throttles, chance)
+        else:
+            self.failures += 1
+            self.resume = now + failed_pause(self.failures, chance)
+
+
+def throttled_pause(times: int, chance: random.Random) -> float:
+    """Choose how long a shard gets to recover: growing, never short, a little spread."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 1, 10)) * chance.uniform(0.75, 1.0)
+
+
+def failed_pause(times: int, chance: random.Random) -> float:
+    """Choose how long to wait after an error: full jitter (AWS Builders' Library)."""
+    return chance.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 1, 10)))

@@ -1,0 +1,674 @@
+"""The producer: every event is accounted for, whatever the stream does and however the process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from clients.producer import DirectoryInUse, Producer, Refused, Report, encoding, lanes
+from clients.producer.encoding import Load, framed, largest_event
+from clients.producer.journal import SEGMENT_BYTES, Journal, Place
+from clients.producer.lanes import FIRST_PAUSE, LONGEST_PAUSE, Lane, failed_pause, throttled_pause
+from clients.producer.producer import BYTES_A_RECORD, parcelled
+from domain.ingest.frames import Codec, unpack
+
+SEED = 20260301
+THROTTLED = "ProvisionedThroughputExceededException"
+
+
+class Stream:
+    """A stream that takes each record with a given probability, in any order, and keeps what it took."""
+
+    def __init__(self, failing: float = 0.0, *, lost: float = 0.0, seed: int = SEED) -> None:
+        self.failing, self.lost = failing, lost
+        self.chance = random.Random(seed)
+        self.taken: list[dict[str, Any]] = []
+        self.puts: list[list[dict[str, Any]]] = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def put_records(self, *, StreamName: str, Records: list[dict[str, Any]]) -> dict[str, Any]:  # boto3's
+        self.open.wait()
+        self.puts.append(Records)
+        answers = {}
+        for number in self.chance.sample(range(len(Records)), len(Records)):
+            answers[number] = self.take(Records[number])
+        if self.chance.random() < self.lost:
+            raise EndpointConnectionError(endpoint_url="http://localhost")
+        return {"Records": [answers[number] for number in range(len(Records))]}
+
+    def take(self, entry: dict[str, Any]) -> dict[str, str]:
+        if self.chance.random() < self.failing:
+            return {"ErrorCode": self.chance.choice([THROTTLED, "InternalFailure"])}
+        assert len(entry["Data"]) + len(entry["PartitionKey"]) <= BYTES_A_RECORD
+        self.taken.append(entry)
+        return {"SequenceNumber": str(len(self.taken))}
+
+    def events(self) -> list[dict[str, Any]]:
+        return [event for entry in self.taken for event in events_of(entry["Data"])]
+
+
+class Broken:
+    """A stream that answers each put with an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def put_records(self, **_: Any) -> dict[str, Any]:
+        raise self.error
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause a hundredth as long."""
+    monkeypatch.setattr(lanes, "FIRST_PAUSE", FIRST_PAUSE / 100)
+    monkeypatch.setattr(lanes, "LONGEST_PAUSE", LONGEST_PAUSE / 100)
+
+
+def events_of(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in unpack(data).payload.splitlines()]
+
+
+def any_event(number: int, keys: int = 20, **more: Any) -> dict[str, Any]:
+    return {"event": "search", "event_id": f"e-{number}", "user_id": f"u-{number % keys}", "number": number, **more}
+
+
+def refused(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, "PutRecords")
+
+
+def noise(size: int, seed: int = SEED) -> str:
+    """Text that does not compress to less than three quarters."""
+    return "".join(
+        random.Random(seed).choices("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_", k=size)
+    )
+
+
+def until(claim: Any, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.005)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize(("failing", "lost"), [(0.0, 0.0), (0.3, 0.0), (0.2, 0.2)])
+def test_every_event_arrives_and_is_reported(
+    tmp_path: Path, ordered: bool, durable: bool, failing: float, lost: float
+) -> None:
+    stream = Stream(failing, lost=lost)
+    place = tmp_path / "journal" if durable else None
+
+    with Producer("s", client=stream, ordered=ordered, durable_dir=place, frame_bytes=10_000, block=10) as producer:
+        for number in range(5_000):
+            producer.send(any_event(number))
+
+    report = producer.report
+    assert (report.sent, report.accepted, report.imbalance) == (5_000, 5_000, 0)
+    assert {event["number"] for event in stream.events()} == set(range(5_000))
+    assert lost or len(stream.events()) == 5_000
+    assert (report.throttled + report.retried > 0) == (failing > 0)
+    assert not durable or [path.name for path in tmp_path.glob("journal/*")] == ["lock"]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("durable", [False, True])
+def test_ordered_events_of_a_key_arrive_in_their_order(tmp_path: Path, durable: bool) -> None:
+    stream = Stream(0.4)
+    place = tmp_path if durable else None
+
+    with Producer("s", client=stream, ordered=True, durable_dir=place, max_buffer=100_000, block=10) as producer:
+        for number in range(4_000):
+            producer.send(any_event(number))
+
+    numbers = defaultdict(list)
+    shards = defaultdict(set)
+    for entry in stream.taken:
+        for event in events_of(entry["Data"]):
+            numbers[event["user_id"]].append(event["number"])
+            shards[event["user_id"]].add(entry["ExplicitHashKey"])
+    assert len(numbers) == 20
+    assert all(found == sorted(found) and len(found) == 200 for found in numbers.values())
+    assert all(len(found) == 1 for found in shards.values())
+
+
+def test_ordered_lanes_put_one_frame_at_a_time() -> None:
+    stream = Stream()
+
+    with Producer("s", client=stream, ordered=True, frame_bytes=2_000) as producer:
+        for number in range(1_000):
+            producer.send(any_event(number))
+
+    for records in stream.puts:
+        keys = [entry["PartitionKey"] for entry in records]
+        assert len(keys) == len(set(keys))
+
+
+def test_only_failed_frames_are_sent_again() -> None:
+    stream = Stream(0.3)
+
+    with Producer("s", client=stream, frame_bytes=2_000) as producer:
+        for number in range(500):
+            producer.send(any_event(number))
+
+    assert len(stream.events()) == producer.report.accepted == 500
+    assert producer.report.records == len(stream.taken)
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "words"),
+    [
+        (b"x" * BYTES_A_RECORD, "too_large", r"1,048,576 bytes; send at most 1,048,299"),
+        ({"text": "x" * BYTES_A_RECORD}, "too_large", r"1,048,587 bytes"),
+        (b"  ", "empty", "blank"),
+        (b'{"a":\n', "not_json", "line breaks"),
+        ({"a": object()}, "not_json", "object"),
+        ({"a": "\ud800"}, "not_json", "cannot be written"),
+        (["a"], "not_an_object", "list"),
+    ],
+)
+def test_an_event_that_no_stream_takes_is_refused_at_once(event: Any, reason: str, words: str) -> None:
+    stream = Stream()
+    with Producer("s", client=stream) as producer:
+        with pytest.raises(Refused, match=words) as error:
+            producer.send(event)
+        producer.send(any_event(1))
+
+    assert error.value.reason == reason
+    assert producer.report.refused == {reason: 1}
+    assert (producer.report.sent, producer.report.accepted, producer.report.imbalance) == (2, 1, 0)
+    assert stream.events() == [any_event(1)]
+
+
+def test_the_largest_event_fits_a_record_even_if_it_cannot_be_compressed() -> None:
+    stream = Stream()
+    line = b'"' + noise(largest_event(BYTES_A_RECORD) - 2).encode() + b'"'
+
+    with Producer("s", client=stream) as producer:
+        producer.send(line)
+        producer.send(os.urandom(largest_event(BYTES_A_RECORD)).replace(b"\n", b"-").replace(b"\r", b"-"))
+
+    assert producer.report.accepted == 2
+    assert max(len(entry["Data"]) for entry in stream.taken) > 1_040_000
+
+
+@pytest.mark.parametrize("key", [None, "", "k" * 257, 7])
+def test_an_ordered_event_needs_a_key(key: Any) -> None:
+    with Producer("s", client=Stream(), ordered=True) as producer, pytest.raises(Refused, match="1 to 256 characters"):
+        producer.send({"event": "search"}, key)
+
+    assert producer.report.refused == {"key": 1}
+
+
+def test_a_pretty_printed_event_becomes_one_line() -> None:
+    stream = Stream()
+    with Producer("s", client=stream) as producer:
+        producer.send(json.dumps(any_event(1), indent=2).replace("\n", "\r\n").encode())
+
+    assert stream.events() == [any_event(1)]
+
+
+def test_a_full_buffer_holds_the_caller_no_longer_than_told() -> None:
+    stream = Stream()
+    stream.open.clear()
+    producer = Producer("s", client=stream, max_buffer=10_000, block=0.2)
+    with pytest.raises(Refused, match=r"memory is full and the stream took nothing for 0\.2 s"):
+        for number in range(1_000):
+            started = time.monotonic()
+            producer.send(any_event(number))
+
+    waited = time.monotonic() - started
+    taken = producer.report.buffered
+    stream.open.set()
+    producer.close()
+    assert 0.2 <= waited < 0.6
+    assert producer.report == Report(
+        sent=taken + 1,
+        accepted=taken,
+        refused=producer.report.refused,
+        requests=len(stream.puts),
+        records=len(stream.taken),
+        bytes=sum(len(entry["Data"]) for entry in stream.taken),
+    )
+    assert producer.report.refused == {"no_room": 1}
+
+
+def test_room_that_comes_back_lets_the_caller_go_on() -> None:
+    stream = Stream()
+    stream.open.clear()
+    threading.Timer(0.1, stream.open.set).start()
+
+    with Producer("s", client=stream, max_buffer=10_000, block=5) as producer:
+        for number in range(1_000):
+            producer.send(any_event(number))
+
+    assert producer.report.accepted == 1_000
+
+
+def test_what_memory_has_no_room_for_waits_on_disk(tmp_path: Path) -> None:
+    stream = Stream()
+    stream.open.clear()
+    with Producer("s", client=stream, max_buffer=20_000, durable_dir=tmp_path, block=0) as producer:
+        for number in range(2_000):
+            producer.send(any_event(number))
+        spilled = producer.report
+        stream.open.set()
+
+    assert spilled.buffered < 200
+    assert spilled.spilled == 2_000 - spilled.buffered
+    assert producer.report.accepted == 2_000
+    assert sorted(event["number"] for event in stream.events()) == list(range(2_000))
+
+
+def test_a_full_disk_refuses_and_says_so(tmp_path: Path) -> None:
+    stream = Stream()
+    stream.open.clear()
+    with Producer("s", client=stream, max_buffer=5_000, max_disk=20_000, durable_dir=tmp_path, block=0) as producer:
+        with pytest.raises(Refused, match="disk is full"):
+            for number in range(1_000):
+                producer.send(any_event(number))
+        assert producer.report.imbalance == 0
+        stream.open.set()
+
+    assert producer.report.accepted == producer.report.sent - 1
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException"])
+def test_a_refusal_that_lasts_is_reported(code: str) -> None:
+    with Producer("s", client=Broken(refused(code))) as producer:
+        producer.send(any_event(1))
+
+    assert producer.report.refused == {code: 1}
+    assert code in producer.report.last_error
+
+
+def test_a_refusal_that_lasts_leaves_events_on_disk_for_the_next(tmp_path: Path) -> None:
+    broken = Producer("s", client=Broken(refused("AccessDeniedException")), durable_dir=tmp_path)
+    broken.send(any_event(1))
+    left = broken.close(timeout=0.2)
+
+    stream = Stream()
+    with Producer("s", client=stream, durable_dir=tmp_path) as producer:
+        producer.flush()
+
+    assert (left.spilled, left.accepted, left.imbalance) == (1, 0, 0)
+    assert (producer.report.recovered, producer.report.accepted, producer.report.imbalance) == (1, 1, 0)
+    assert stream.events() == [any_event(1)]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), refused("LimitExceededException"), OSError("gone")])
+def test_no_error_of_a_client_ends_the_sender(error: Exception) -> None:
+    client: Any = Broken(error)
+    stream = Stream()
+    producer = Producer("s", client=client)
+    producer.send(any_event(1))
+    until(lambda: producer.report.retried + producer.report.throttled)
+    client.put_records = stream.put_records
+    producer.close()
+
+    assert (producer.report.accepted, producer.report.imbalance) == (1, 0)
+    assert str(error) in producer.report.last_error
+
+
+def test_closing_takes_no_longer_than_told_and_counts_what_it_gave_up() -> None:
+    stream = Stream()
+    stream.open.clear()
+    producer = Producer("s", client=stream)
+    for number in range(10):
+        producer.send(any_event(number))
+    started = time.monotonic()
+    report = producer.close(timeout=0.2)
+
+    waited = time.monotonic() - started
+    stream.open.set()
+    assert waited < 0.5
+    assert (report.refused, report.imbalance) == ({"unconfirmed": 10}, 0)
+    with pytest.raises(Refused, match="closed"):
+        producer.send(any_event(11))
+
+
+def test_a_directory_has_one_producer(tmp_path: Path) -> None:
+    with (
+        Producer("s", client=Stream(), durable_dir=tmp_path),
+        pytest.raises(DirectoryInUse, match="give each its own directory"),
+    ):
+        Producer("s", client=Stream(), durable_dir=tmp_path)
+
+
+def test_many_threads_lose_nothing() -> None:
+    stream = Stream()
+    with Producer("s", client=stream, ordered=True, max_buffer=200_000, block=10) as producer:
+
+        def send(start: int) -> None:
+            for number in range(start, start + 1_000):
+                producer.send(any_event(number))
+
+        threads = [threading.Thread(target=send, args=(start,)) for start in range(0, 4_000, 1_000)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert producer.report.accepted == 4_000
+    assert sorted(event["number"] for event in stream.events()) == list(range(4_000))
+
+
+def test_few_events_leave_at_once_and_many_linger_together() -> None:
+    slow, busy = Lane(taken_at=1.0, rate=0.5), Lane(taken_at=1.0, rate=1_000.0)
+
+    assert (slow.wait(0.1), busy.wait(0.1)) == (0.0, 0.1)
+
+
+def test_a_full_frame_leaves_before_its_time() -> None:
+    stream = Stream()
+    with Producer("s", client=stream, linger=60, frame_bytes=10_000) as producer:
+        for number in range(200):
+            producer.send(any_event(number))
+        until(lambda: producer.report.accepted > 100)
+
+
+def test_a_throttled_shard_gets_time_and_an_error_jitter() -> None:
+    chance = random.Random(SEED)
+    throttled = [throttled_pause(times, chance) for times in range(1, 40)]
+    failed = [failed_pause(1, chance) for _ in range(1_000)]
+
+    assert all(0.75 * min(5, 0.1 * 2**n) <= pause <= min(5, 0.1 * 2**n) for n, pause in enumerate(throttled))
+    assert min(failed) < 0.01
+    assert 0.09 < max(failed) <= 0.1
+
+
+def test_a_frame_that_is_too_large_for_a_record_is_halved_in_order() -> None:
+    lines = [noise(100_000, seed).encode() for seed in range(30)]
+
+    loads = framed(lines, BYTES_A_RECORD)
+
+    assert len(loads) == 4
+    assert all(len(load.data) <= BYTES_A_RECORD - 256 for load in loads)
+    assert [line for load in loads for line in unpack(load.data).payload.splitlines()] == lines
+
+
+def test_every_place_goes_with_its_frame() -> None:
+    places = [Place(1, number) for number in range(7)]
+
+    parcels = parcelled([Load(b"a", 3), Load(b"b", 4)], places, 100)
+
+    assert [parcel.places for parcel in parcels] == [places[:3], places[3:]]
+    assert sum(parcel.size for parcel in parcels) == 100
+
+
+@pytest.mark.parametrize(("missing", "codec"), [((), Codec.ZSTD), (encoding.ZSTD, Codec.DEFLATE)])
+def test_frames_are_made_with_whatever_codec_there_is(
+    monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], codec: Codec
+) -> None:
+    for name in missing:
+        monkeypatch.setitem(sys.modules, name, None)
+    encoding._codec.cache_clear()
+    try:
+        [load] = framed([b'{"a":1}'] * 100, BYTES_A_RECORD)
+    finally:
+        encoding._codec.cache_clear()
+
+    assert load.data[5] == codec
+    assert unpack(load.data).count == 100
+
+
+def test_json_is_the_same_without_the_fast_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = {"event": "search", "query": 'caf\u00e9 "\n\u2028', "results": 3, "price": 1.5, "none": None, "list": [1]}
+    fast = encoding.line_of(event, 1_000)
+    monkeypatch.setitem(sys.modules, "msgspec.json", None)
+    encoding._encoder.cache_clear()
+    try:
+        slow = encoding.line_of(event, 1_000)
+        with pytest.raises(Refused, match="JSON"):
+            encoding.line_of({"a": float("nan")}, 1_000)
+    finally:
+        encoding._encoder.cache_clear()
+
+    assert slow == fast
+
+
+# The journal
+
+
+def stored(journal: Journal) -> list[bytes]:
+    return [each.line for each in iter_all(journal)]
+
+
+def iter_all(journal: Journal) -> Iterator[Any]:
+    while found := journal.read(1_000):
+        yield from found
+
+
+def test_a_journal_gives_back_what_was_not_confirmed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, segment_bytes=500)
+    places = [journal.append("k", b"line %d" % number) for number in range(100)]
+    journal.confirm(places[:50:2])
+    journal.close()
+
+    again = Journal(tmp_path)
+    assert again.waiting == 75
+    assert stored(again) == [b"line %d" % number for number in range(100) if number % 2 or number >= 50]
+    again.close()
+
+
+def test_a_journal_forgets_segments_that_are_done(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, segment_bytes=500)
+    places = [journal.append("k", b"line %d" % number) for number in range(100)]
+    several = len(list(tmp_path.glob("*.events")))
+    journal.confirm(places)
+
+    assert several > 3
+    assert len(list(tmp_path.glob("*.events"))) == 1
+    journal.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 12, 17])
+def test_a_torn_end_takes_no_earlier_event_with_it(tmp_path: Path, cut: int) -> None:
+    journal = Journal(tmp_path)
+    for number in range(10):
+        journal.append("k", b"line %d" % number)
+    journal.close()
+    path = next(tmp_path.glob("*.events"))
+    path.write_bytes(path.read_bytes()[:-cut])
+
+    again = Journal(tmp_path)
+    assert stored(again) == [b"line %d" % number for number in range(9)]
+    again.close()
+
+
+def test_what_was_confirmed_of_a_segment_that_is_gone_says_nothing_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / "000000000001.sent").write_bytes(bytes([0, 0, 0, 0, 0, 0, 0, 9]))
+    journal = Journal(tmp_path)
+    journal.append("k", b"line")
+    journal.close()
+
+    assert Journal(tmp_path).waiting == 1
+
+
+def test_a_segment_is_small_beside_the_disk() -> None:
+    assert SEGMENT_BYTES <= 2**26
+
+
+KILLED = """
+import random, sys
+sys.path[:0] = {path!r}
+from clients.producer import Producer
+from tests.clients.test_producer import Filed, any_event
+producer = Producer("s", client=Filed({taken!r}), durable_dir={place!r}, max_buffer=30_000, linger=0.002, {more})
+for number in range({first}, {first} + 100_000):
+    producer.send(any_event(number))
+    print(number, flush=True)
+"""
+
+
+class Filed(Stream):
+    """A stream that outlives its process, loses some answers, and is refused at times."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(0.1, lost=0.1)
+        self.path = path
+
+    def take(self, entry: dict[str, Any]) -> dict[str, str]:
+        answer = super().take(entry)
+        if "ErrorCode" not in answer:
+            with Path(self.path).open("ab", buffering=0) as file:
+                file.write(msgspec.json.encode(events_of(entry["Data"])) + b"\n")
+        return answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_killed_process_loses_no_event_that_was_taken(tmp_path: Path, ordered: bool) -> None:
+    chance, acknowledged = random.Random(SEED), []
+    taken, place = str(tmp_path / "taken"), str(tmp_path / "journal")
+    for first in range(0, 600_000, 100_000):
+        code = KILLED.format(path=sys.path, taken=taken, place=place, first=first, more=f"ordered={ordered}")
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            head = [int(process.stdout.readline()) for _ in range(chance.randrange(50, 3_000))]
+            time.sleep(chance.random() / 20)
+            process.send_signal(signal.SIGKILL)
+            rest = [int(line) for line in process.stdout if line.endswith("\n")]
+        acknowledged += head + rest
+    with Producer("s", client=Filed(taken), durable_dir=place, ordered=ordered) as producer:
+        assert producer.flush(60)
+
+    arrived = [event for line in Path(taken).read_bytes().splitlines() for event in json.loads(line)]
+    assert set(acknowledged) <= {event["number"] for event in arrived}
+    assert producer.report.recovered > 0
+    assert producer.report.imbalance == 0
+    if ordered:
+        assert_in_order_but_for_resends(arrived)
+
+
+def assert_in_order_but_for_resends(events: list[dict[str, Any]]) -> None:
+    """Hold that whenever an event arrives for the first time, all earlier ones of its key have."""
+    last: dict[str, int] = {}
+    for event in events:
+        last[event["user_id"]] = max(last.get(event["user_id"], -1), event["number"])
+    seen: dict[str, set[int]] = defaultdict(set)
+    for event in events:
+        key, number = event["user_id"], event["number"]
+        if number not in seen[key]:
+            assert not seen[key] or number > max(seen[key])
+        seen[key].add(number)
+
+
+class Accounts(RuleBasedStateMachine):
+    """Whatever is sent, however the stream behaves, at any moment each event is in one place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stream = Stream()
+        self.producer = self.make()
+        self.number = 0
+        self.sent = 0
+
+    def make(self) -> Producer:
+        return Producer("s", client=self.stream, max_buffer=20_000, block=0, linger=0.001, frame_bytes=1_000)
+
+    @rule(count=st.integers(1, 60), size=st.integers(0, 300))
+    def send(self, count: int, size: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            self.sent += 1
+            try:
+                self.producer.send(any_event(self.number, text="x" * size))
+            except Refused as refusal:
+                assert refusal.reason == "no_room"
+
+    @rule(event=st.sampled_from([b"", b" ", b"{\n", b"x" * 30_000]))
+    def send_what_is_refused(self, event: bytes) -> None:
+        self.sent += 1
+        with pytest.raises(Refused):
+            self.producer.send(event)
+
+    @rule(failing=st.sampled_from([0.0, 0.2, 1.0]))
+    def change_the_stream(self, failing: float) -> None:
+        self.stream.failing = failing
+
+    @rule()
+    def hold_the_stream(self) -> None:
+        self.stream.open.clear()
+
+    @rule()
+    def let_the_stream_go(self) -> None:
+        self.stream.open.set()
+
+    @rule(timeout=st.sampled_from([0.0, 0.01]))
+    def flush(self, timeout: float) -> None:
+        self.producer.flush(timeout)
+
+    @invariant()
+    def everything_is_somewhere(self) -> None:
+        report = self.producer.report
+        assert report.imbalance == 0
+        assert report.sent == self.sent
+        assert min(report.accepted, report.buffered, report.spilled) >= 0
+
+    def teardown(self) -> None:
+        self.stream.failing = 0.0
+        self.stream.open.set()
+        report = self.producer.close()
+        assert (report.buffered, report.spilled, report.imbalance) == (0, 0, 0)
+        assert report.accepted == len(self.stream.events()) == self.sent - report.refused.total()
+
+
+class DurableAccounts(Accounts):
+    """The same with a directory, and a process that ends at any time."""
+
+    def make(self) -> Producer:
+        if not hasattr(self, "place"):
+            self.place = tempfile.TemporaryDirectory()
+        return Producer(
+            "s",
+            client=self.stream,
+            max_buffer=20_000,
+            durable_dir=self.place.name,
+            block=0,
+            linger=0.001,
+            frame_bytes=1_000,
+        )
+
+    @rule()
+    def begin_again(self) -> None:
+        self.stream.open.set()
+        report = self.producer.close(timeout=0)
+        assert report.imbalance == 0
+        self.sent = 0
+        self.producer = self.make()
+        assert self.producer.report.recovered == report.spilled
+
+    def teardown(self) -> None:
+        self.stream.failing = 0.0
+        self.stream.open.set()
+        report = self.producer.close()
+        self.place.cleanup()
+        assert (report.buffered, report.spilled, report.imbalance) == (0, 0, 0)
+
+
+BRIEF = settings(max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+TestAccounts = pytest.mark.usefixtures("hasty")(Accounts.TestCase)
+TestDurableAccounts = pytest.mark.usefixtures("hasty")(DurableAccounts.TestCase)
+TestAccounts.settings = TestDurableAccounts.settings = BRIEF
