@@ -22,6 +22,7 @@ def main() -> int:
     if arguments.speed <= 0:
         parser.error("--speed must be more than 0; 1 is AWS's own pace")
     cloud = Cloud(arguments.port, arguments.state.resolve(), speed=arguments.speed)
+    logging.raiseExceptions = False  # on a full disk each line that cannot be logged would print a traceback
     try:
         cloud.state.mkdir(parents=True, exist_ok=True)
         logging.basicConfig(

@@ -56,8 +56,7 @@ class Body:
         """Hold these bytes in place of any held before."""
         self._drop()
         if len(content) > SPILL_BYTES:
-            self._path.write_bytes(content)
-            self._large = True
+            self._spill(content)
         else:
             self._small = bytes(content)
 
@@ -78,9 +77,16 @@ class Body:
     def file(self) -> Path:
         """Return a file with the bytes, written now if they were only in memory."""
         if not self._large:
-            self._path.write_bytes(self._small)
-            self._large = True
+            self._spill(self._small)
         return self._path
+
+    def _spill(self, content: bytes) -> None:
+        try:
+            self._path.write_bytes(content)
+        except OSError:
+            self._path.unlink(missing_ok=True)  # a part of a body must not keep a full disk full
+            raise
+        self._large = True
 
     def seek(self, position: int) -> None:
         """Read from here on."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import IO, Any
 from urllib.parse import unquote_to_bytes
+from xml.sax.saxutils import escape  # writes only
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -200,4 +201,12 @@ def _fault(environ: Environ, failure: Exception) -> tuple[str, list[tuple[str, s
     elif isinstance(failure, NotImplementedError):
         status = HTTPStatus.NOT_IMPLEMENTED
         reason = f"the laptop cloud does not do this call: {failure}"
-    return f"{status.value} {status.phrase}", [("Content-Type", "text/plain")], reason.encode()
+    kind, body = _worded(environ, status.phrase.replace(" ", ""), reason)
+    return f"{status.value} {status.phrase}", [("Content-Type", kind)], body.encode()
+
+
+def _worded(environ: Environ, code: str, reason: str) -> tuple[str, str]:
+    """Write a fault where clients look for it: S3's drop what is no XML, the others show what they cannot read."""
+    if "/s3/" not in environ.get("HTTP_AUTHORIZATION", ""):
+        return "text/plain", reason
+    return "application/xml", f"<Error><Code>{code}</Code><Message>{escape(reason)}</Message></Error>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,6 +128,61 @@ def test_a_full_disk_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> 
     assert answer.status == 507
     assert b"disk is full: free space" in answer.read()
     assert capsys.readouterr().err.count("\n") == 1
+
+
+SMALL_DISK = """
+import os, sys
+from local import server
+from local.__main__ import main
+
+server.LEAST_FREE_BYTES = int(sys.argv.pop())
+code = main()
+os._exit(code)
+"""
+
+
+def start_on_a_small_disk(port: int, disk: Path, least: int) -> subprocess.Popen[str]:
+    """Start a cloud whose state is on a disk of 6 MB, which goes with the process."""
+    inner = [sys.executable, "-c", SMALL_DISK, "--port", str(port), "--state", str(disk), str(least)]
+    command = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=6m tmpfs {disk} && exec "$@"', "sh", *inner]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*command[:2], "true"], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("this system gives no disk of one's own (unshare -rm)")
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_is_told_to_the_client_and_in_one_line_and_the_rest_goes_on(
+    unused_port: int, tmp_path: Path
+) -> None:
+    server = start_on_a_small_disk(unused_port, tmp_path, least=0)
+    assert server.stdout is not None
+    server.stdout.readline()
+    s3 = Cloud(unused_port, tmp_path).client("s3")
+    s3.create_bucket(Bucket="any-bucket")
+
+    with pytest.raises(ClientError, match="the laptop cloud's disk is full: free space"):
+        s3.put_object(Bucket="any-bucket", Key="too-large", Body=bytes(9 << 20))
+    s3.put_object(Bucket="any-bucket", Key="fits", Body=bytes(4 << 20))
+    found = [held["Key"] for held in s3.list_objects_v2(Bucket="any-bucket")["Contents"]]
+    server.terminate()
+    _, said = server.communicate(timeout=10)
+
+    assert found == ["fits"]
+    assert said == "local: the laptop cloud's disk is full: free space, or start it with --state on a larger disk\n"
+
+
+@pytest.mark.slow
+def test_a_disk_with_too_little_left_is_one_line_and_code_2(unused_port: int, tmp_path: Path) -> None:
+    server = start_on_a_small_disk(unused_port, tmp_path, least=1 << 30)
+    _, said = server.communicate(timeout=30)
+
+    assert (server.returncode, said) == (
+        2,
+        f"local: the disk of {tmp_path} has 6 MB free: free 1 GB, or pass --state on another disk\n",
+    )
 
 
 def test_a_call_that_is_not_done_is_refused_by_name(cloud: Cloud) -> None:
