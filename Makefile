@@ -7,13 +7,13 @@ export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
 
-demo: .venv/ready         ## install, deploy into a laptop cloud, send events, run the day, write the page
+demo: .venv/ready node    ## install, deploy into a laptop cloud, send events, run the day, write the page
 	@python -m demo --events $(EVENTS) --clicks "$(CLICKS)" --mapping "$(MAPPING)" --faults "$(FAULTS)"
-local: .venv/ready        ## leave a laptop cloud running; prints what to export
-	@python -m local --port $(PORT) --state build/local
-synth: .venv/ready        ## write the templates to cdk.out
+local: .venv/ready node   ## leave a laptop cloud running, bootstrapped; prints what to export
+	@python -m local --port $(PORT) --state build/local --bootstrap
+synth: .venv/ready node   ## write the templates to cdk.out
 	@cdk synth --quiet -c stage=$(STAGE)
-deploy: .venv/ready       ## deploy to the account of your credentials
+deploy: .venv/ready node  ## deploy to the account of your credentials
 	@cdk deploy --all -c stage=$(STAGE)
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && pytest -q -m "not slow"
@@ -22,10 +22,12 @@ test: .venv/ready-test    ## everything
 bench: .venv/ready-test   ## each figure beside its peers and the physical limit
 	@python -m benchmarks
 
+node: .venv/ready
+	@command -v node >/dev/null || { echo "rivermill: there is no node on the PATH: run .venv/bin/python -m local.tools, which puts one into .venv" >&2; exit 2; }
 .venv/ready: requirements.txt package-lock.json
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Rivermill needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
 	@echo "installing into .venv (once; about 2 GB)" && $(PYTHON) -m venv .venv && pip install -q --disable-pip-version-check -r requirements.txt
 	@python -m local.tools && npm ci --silent --no-fund --no-audit && touch $@
 .venv/ready-test: .venv/ready requirements-test.txt
 	@pip install -q --disable-pip-version-check -r requirements-test.txt && touch $@
-.PHONY: demo local synth deploy check test bench
+.PHONY: node demo local synth deploy check test bench

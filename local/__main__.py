@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from local.bootstrap import CannotBootstrap, bootstrap, exports
 from local.cloud import Cloud
 from local.server import CannotStart, serve
 
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--state", type=Path, default=Path("build/cloud"), help="folder for objects, logs and workers")
     parser.add_argument("--speed", type=float, default=1.0, help="how many seconds of shard limits pass in a second")
+    parser.add_argument("--bootstrap", action="store_true", help="bootstrap it for the CDK, print what to export")
     arguments = parser.parse_args()
     if arguments.speed <= 0:
         parser.error("--speed must be more than 0; 1 is AWS's own pace")
@@ -30,11 +32,19 @@ def main() -> int:
             level=logging.INFO,
             format="%(asctime)s %(levelname)s %(name)s %(message)s",
         )
-        serve(cloud, lambda: print(f"laptop cloud ready at {cloud.endpoint} (state in {cloud.state})", flush=True))
-    except (CannotStart, OSError) as failure:
+        serve(cloud, lambda: greet(cloud, for_cdk=arguments.bootstrap))
+    except (CannotStart, CannotBootstrap, OSError) as failure:
         print(f"local: {failure}", file=sys.stderr)
         return 2
     return 0
+
+
+def greet(cloud: Cloud, *, for_cdk: bool) -> None:
+    """Say that the cloud is ready; with `for_cdk`, make it so for the CDK too, and say what to export."""
+    print(f"laptop cloud ready at {cloud.endpoint} (state in {cloud.state})", flush=True)
+    if for_cdk:
+        bootstrap(cloud)
+        print(f"bootstrapped for the CDK; Ctrl-C ends it; in another shell:\n\n{exports(cloud)}\n", flush=True)
 
 
 if __name__ == "__main__":

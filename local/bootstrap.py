@@ -1,0 +1,48 @@
+"""Bring the laptop cloud to where `cdk deploy` begins: bootstrapped, with what a shell must export at hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+from local import processes
+from local.cloud import Cloud
+
+
+class CannotBootstrap(Exception):
+    """The CDK's bootstrap failed; the message says why and what to do, in one line."""
+
+
+def bootstrap(cloud: Cloud) -> None:
+    """Run `cdk bootstrap` for the cloud's account and region. Raises `CannotBootstrap`."""
+    command = shutil.which("cdk")
+    if not command or not shutil.which("node"):
+        lacking = "node" if command else "cdk"
+        raise CannotBootstrap(
+            f"there is no {lacking} on the PATH: install Node and the CDK CLI, or leave --bootstrap out"
+        )
+    environment = {**os.environ, **cloud.environment(), "CDK_DISABLE_CLI_TELEMETRY": "true"}
+    # In an empty folder the CLI finds no app, and needs none.
+    with tempfile.TemporaryDirectory() as folder, (cloud.state / "bootstrap.log").open("w+") as log:
+        process = processes.start(
+            [command, "bootstrap", f"aws://{cloud.account}/{cloud.region}", "--no-notices", "--ci", "--no-color"],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        if process.wait():
+            log.seek(0)
+            last = [line.strip() for line in log if line.strip()][-1:]
+            raise CannotBootstrap(f"cdk bootstrap failed: {''.join(last)}; all it said is in {log.name}")
+
+
+def exports(cloud: Cloud) -> str:
+    """Write the two lines that point a shell's AWS clients at the cloud."""
+    variables = cloud.environment()
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
+    others = " ".join(f"{name}={variables[name]}" for name in names)
+    return f"export AWS_ENDPOINT_URL={cloud.endpoint}\nexport {others}"
