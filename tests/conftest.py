@@ -1,0 +1,63 @@
+"""One deployed platform for the tests that need it whole; they come last, and its removal last of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from demo.day import run_day
+from stacks.names import CURATE
+from stacks.names import SESSIONS as CUT
+from tests import platform as whole
+from tests.platform import Day, Platform
+
+STAGES = ("platform", "sent", "removed")
+"""What a test may ask of the platform: that it is there, that newcomers have sent to it, that it is gone."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests of the platform after all others, so that it lives no longer than needed, and by stage."""
+    items.sort(key=lambda item: [stage in getattr(item, "fixturenames", ()) for stage in reversed(STAGES)])
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A laptop cloud with the real app in it, deployed by the real CDK CLI."""
+    with whole.deployed(tmp_path_factory.mktemp("platform") / "cloud") as found:
+        yield found
+        print({step: round(seconds, 1) for step, seconds in found.seconds.items()})
+
+
+@pytest.fixture(scope="session")
+def empty_day(platform: Platform) -> dict[str, Any]:
+    """The execution of a day before there was any event."""
+    with whole.timed(platform.seconds, "empty day"):
+        return run_day(platform.laptop, whole.EMPTY_DAY)
+
+
+@pytest.fixture(scope="session")
+def day(platform: Platform, empty_day: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """A day whose events were sent and committed while things broke."""
+    return whole.run_under_faults(platform, tmp_path_factory.mktemp("truth"))
+
+
+@pytest.fixture(scope="session")
+def refined(platform: Platform, day: Day) -> dict[str, Any]:
+    """Every curated table as the day left it, by name."""
+    return {table.full_name: platform.rows(table) for table in whole.REFINED}
+
+
+@pytest.fixture(scope="session")
+def again(platform: Platform, refined: dict[str, Any]) -> dict[str, Any]:
+    """How the jobs that write curated tables ended, run for the same day once more under another name."""
+    with whole.timed(platform.seconds, "curate and sessions again"):
+        return {job: whole.run_job(platform.laptop, job, f"again-{whole.DAY}", whole.DAY) for job in (CURATE, CUT)}
+
+
+@pytest.fixture(scope="session")
+def removed(platform: Platform, again: dict[str, Any]) -> dict[str, list[str]]:
+    """What is left of the platform, kind by kind, after the CDK CLI has destroyed every stack."""
+    platform.laptop.cdk("destroy", "--all", "--force", "--app", "cdk.out")
+    return whole.inventory(platform.laptop)

@@ -1,0 +1,257 @@
+"""Clients that know nothing of the laptop cloud work against the deployed platform with only its address set."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import awswrangler as wr
+import boto3
+import duckdb
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from demo.account import Account
+from demo.day import commit_all
+from demo.lake import ask, count, output_of
+from demo.sources import STREAM
+from domain.tables import PROPENSITY, QUARANTINE, SESSIONS, TABLES
+from stacks import names
+from tests.platform import DAY, EMPTY_DAY, Day, Platform
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60.0
+GOOD: Mapping[str, Any] = {
+    "device": "mobile",
+    "country": "DE",
+    "hour": 20,
+    "weekday": 5,
+    "elapsed": 92.5,
+    "page_views": 2,
+    "searches": 1,
+    "product_views": 2,
+    "carts": 0,
+    "distinct_products": 2,
+    "distinct_categories": 1,
+    "mean_price": 24.9,
+    "cart_value": 0.0,
+    "sessions_before": 3,
+    "purchases_before": 1,
+    "revenue_before": 59.0,
+    "days_since_session": 2.5,
+    "days_since_purchase": None,
+}
+
+
+class Sent(NamedTuple):
+    """Two records of a newcomer: README's own, and one that is not JSON."""
+
+    event: Mapping[str, Any]
+    broken: bytes
+    sequence: str
+
+
+def aws(*arguments: str) -> Any:
+    """Run the AWS CLI, and return what it prints, as JSON where it is."""
+    command = [str(Path(sys.executable).with_name("aws")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
+
+
+def snippet(heading: str) -> str:
+    """Take the first Python block under a heading of README.md."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {heading}$.*?```python\n(.*?)```", readme, re.DOTALL | re.MULTILINE)
+    assert found, f"README.md has no Python under {heading!r}"
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def sent(platform: Platform, again: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    """Two records sent after all that is said of the day, landed and committed."""
+    s3, before = platform.laptop.client("s3"), Account()
+    before.update(s3, platform.bucket)
+    known: dict[str, Any] = {}
+    exec(snippet("Send a record"), known)
+    record = tmp_path_factory.mktemp("sent") / "record"
+    record.write_bytes(b"not JSON at all")
+    to = ["--stream-name", STREAM, "--partition-key", "u-2"]
+    answer = aws("kinesis", "put-record", *to, "--data", f"fileb://{record}")
+    until = time.monotonic() + PATIENCE
+    settled = before.settled + 2
+    while before.settled < settled:
+        assert time.monotonic() < until, f"{before.settled} of {settled} records are settled"
+        before.update(s3, platform.bucket)
+    commit_all(platform.laptop)
+    return Sent(known["event"], record.read_bytes(), answer["SequenceNumber"])
+
+
+def test_the_record_that_readme_sends_lands_in_its_raw_table(platform: Platform, sent: Sent) -> None:
+    named = f"SELECT page, device, country, user_id FROM raw.page_view WHERE event_id = '{sent.event['event_id']}'"
+
+    assert ask(platform.laptop, named) == [[sent.event[name] for name in ("page", "device", "country", "user_id")]]
+
+
+def test_a_record_that_the_aws_cli_sends_and_that_is_not_json_is_quarantined(platform: Platform, sent: Sent) -> None:
+    rows = platform.scan(QUARANTINE.full_name, "sequence", "reason", "payload").to_pylist()
+    [found] = [row for row in rows if row["sequence"] == sent.sequence.zfill(56)]
+
+    assert (found["reason"], found["payload"]) == ("not_json", sent.broken)
+
+
+def test_the_aws_cli_lists_the_lake(platform: Platform, day: Day) -> None:
+    listed = aws("s3", "ls", f"s3://{platform.bucket}/")
+    receipts = aws("s3", "ls", f"s3://{platform.bucket}/receipts/{STREAM}/", "--recursive")
+
+    assert {line.split()[-1] for line in listed.splitlines()} >= {
+        "curated/",
+        "features/",
+        "landing/",
+        "models/",
+        "raw/",
+        "receipts/",
+        "training/",
+    }
+    assert len(receipts.splitlines()) >= len(day.account.seen)
+
+
+def test_the_aws_cli_invokes_the_committer(platform: Platform, day: Day, tmp_path: Path) -> None:
+    event, answer = tmp_path / "event.json", tmp_path / "answer.json"
+    event.write_text("{}")
+    told = aws("lambda", "invoke", "--function-name", names.COMMIT, "--payload", f"fileb://{event}", str(answer))
+
+    assert told["StatusCode"] == 200
+    assert json.loads(answer.read_text())["more"] is False
+
+
+def test_the_aws_cli_lists_the_executions(platform: Platform, day: Day) -> None:
+    [machine] = aws("stepfunctions", "list-state-machines")["stateMachines"]
+    listed = aws("stepfunctions", "list-executions", "--state-machine-arn", machine["stateMachineArn"])["executions"]
+    ended = {execution["name"]: execution["status"] for execution in listed}
+
+    assert ended[f"daily-{EMPTY_DAY}"] == ended[f"daily-{DAY}"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("database", ["raw", "curated", "features"])
+def test_the_aws_cli_lists_the_tables_that_the_domain_declares(platform: Platform, database: str) -> None:
+    tables = aws("glue", "get-tables", "--database-name", database)["TableList"]
+
+    assert {table["Name"] for table in tables} == {table.name for table in TABLES if table.database == database}
+    assert {table["Parameters"]["table_type"] for table in tables} == {"ICEBERG"}
+
+
+def test_awswrangler_reads_the_tables(platform: Platform, day: Day) -> None:
+    sql = """SELECT p.session_id, p.split, p.purchased, p.mean_price, s.started_at FROM features.propensity p
+             JOIN curated.sessions s ON s.session_id = p.session_id"""
+    frame = wr.athena.read_sql_query(sql, database="features", workgroup="rivermill", ctas_approach=False)
+    rows = platform.scan(PROPENSITY.full_name, "session_id", "mean_price")
+
+    assert sorted(frame["session_id"]) == sorted(rows["session_id"].to_pylist())
+    assert frame["mean_price"].sum() == pytest.approx(sum(filter(None, rows["mean_price"].to_pylist())))
+    assert set(frame["split"]) == {"train", "calibrate", "test"}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: str(table.full_name))
+def test_pyiceberg_loads_and_scans_every_table(platform: Platform, day: Day, table: Any) -> None:
+    read = platform.scan(table.full_name)
+
+    assert read.column_names == [column.name for column in table.columns]
+    assert len(read) == count(platform.laptop, table)
+
+
+def test_duckdb_reads_the_files_of_the_lake(platform: Platform, day: Day, tmp_path: Path) -> None:
+    """A table's files are plain Parquet: fetched by boto3, they hold the rows of the table."""
+    s3 = platform.laptop.client("s3")
+    tasks = platform.catalogue.load_table(SESSIONS.full_name).scan().plan_files()
+    for place, task in enumerate(tasks):
+        bucket, _, key = task.file.file_path.removeprefix("s3://").partition("/")
+        s3.download_file(bucket, key, str(tmp_path / f"{place}.parquet"))
+    sql = f"SELECT count(*), count(DISTINCT session_id) FROM '{tmp_path}/*.parquet'"
+
+    assert duckdb.sql(sql).fetchall() == [(count(platform.laptop, SESSIONS),) * 2]
+
+
+def call(url: str, body: bytes, *, signed: bool = True) -> tuple[int, Any]:
+    request = AWSRequest(method="POST", url=url, data=body, headers={"Content-Type": "application/json"})
+    if signed:
+        session = boto3.Session()
+        SigV4Auth(session.get_credentials(), "lambda", session.region_name).add_auth(request)
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=60) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, json.load(refusal)
+
+
+def test_a_signed_request_is_answered_with_a_probability_for_each_row(platform: Platform, day: Day) -> None:
+    rows = [GOOD, {**GOOD, "carts": 2, "cart_value": 80.0}]
+    status, answer = call(output_of(platform.laptop, "PredictUrl"), json.dumps({"instances": rows}).encode())
+
+    assert status == 200
+    assert len(answer["predictions"]) == 2
+    assert all(0 < probability < 1 for probability in answer["predictions"])
+
+
+def row_with(**changes: Any) -> bytes:
+    return json.dumps({"instances": [GOOD, {**GOOD, **changes}]}).encode()
+
+
+def row_without(name: str) -> bytes:
+    return json.dumps({"instances": [{field: value for field, value in GOOD.items() if field != name}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"{", "body"),
+        (b'{"rows": []}', "body"),
+        (b'{"instances": []}', "instances"),
+        (b'{"instances": [3]}', "instances[0]"),
+        (row_without("hour"), "instances[0].hour"),
+        (row_with(hour=24), "instances[1].hour"),
+        (row_with(carts=-1), "instances[1].carts"),
+        (row_with(carts="two"), "instances[1].carts"),
+        (row_with(device="toaster"), "instances[1].device"),
+        (row_with(country="Germany"), "instances[1].country"),
+        (row_with(colour="red"), "instances[1].colour"),
+    ],
+)
+def test_a_request_that_breaks_the_contract_is_refused_with_its_field(
+    platform: Platform, body: bytes, field: str
+) -> None:
+    status, answer = call(output_of(platform.laptop, "PredictUrl"), body)
+
+    assert (status, answer["field"]) == (400, field)
+    assert answer["fix"]
+
+
+def test_a_request_without_a_signature_is_forbidden(platform: Platform) -> None:
+    status, _ = call(output_of(platform.laptop, "PredictUrl"), row_with(), signed=False)
+
+    assert status == 403
+
+
+def test_after_a_deployment_the_cdk_cli_finds_no_difference(platform: Platform, day: Day) -> None:
+    platform.laptop.cdk("diff", "--fail")
+
+
+def test_a_second_deployment_changes_nothing(platform: Platform, day: Day) -> None:
+    told = platform.laptop.cdk("deploy", "--all", "--require-approval", "never", "--concurrency", "4")
+
+    assert told.count("(no changes)") == 7
+
+
+def test_destroy_leaves_what_is_retained_and_nothing_else(removed: dict[str, list[str]]) -> None:
+    assert removed == {}
