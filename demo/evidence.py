@@ -86,8 +86,8 @@ def _account(run: Run, rows: dict[str, int]) -> dict[str, Any]:
 
 
 def _outcome(run: Run) -> dict[str, Any]:
-    plan, registration = run.output.get("plan", {}), run.output.get("registration", {})
-    reasons = [plan["reason"]] if plan.get("reason") else registration.get("reasons", [])
+    registration = run.output.get("register", {}).get("Payload", {})
+    reasons = [run.output["reason"]] if run.output.get("reason") else registration.get("reasons", [])
     return {"status": "Refused" if reasons else "Deployed", "reasons": reasons}
 
 
