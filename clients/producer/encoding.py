@@ -31,9 +31,12 @@ class Load:
 
 def line_of(event: dict[str, Any] | bytes, largest: int) -> bytes:
     """Write an event as one line; raises Refused for what is none or is too large."""
-    if not isinstance(event, dict | bytes):
+    if isinstance(event, dict):
+        line = _encoded(event)
+    elif isinstance(event, bytes):
+        line = _line(event)
+    else:
         raise Refused("not_an_object", f"the event is a {type(event).__name__}; send a dict, or its JSON as bytes")
-    line = _line(event) if isinstance(event, bytes) else _encoded(event)
     if len(line) > largest:
         raise Refused("too_large", f"the event has {len(line):,} bytes; send at most {largest:,}")
     return line

@@ -82,9 +82,10 @@ class Producer:
         self._linger, self._block = linger, block
         self._key, self._ordered = key, ordered
         self._max_buffer, self._max_disk = max_buffer, max_disk
+        self._half = max_buffer // 2
         self._target = min(frame_bytes, max_buffer // 4)
         self._record_limit = record_limit
-        self._largest = min(largest_event(record_limit), max_buffer // 2)
+        self._largest = min(largest_event(record_limit), self._half)
         self._chance = random.Random(seed)  # noqa: S311  # jitter and spreading, no secret
         self._journal = Journal(Path(durable_dir), fsync=fsync) if durable_dir else None
         self._lanes = [lane_of(number, lanes) for number in range(lanes)] if ordered else [Lane()]
@@ -95,7 +96,6 @@ class Producer:
         self._closing = self._closed = False
         if self._journal:
             self._report.recovered = self._report.spilled = self._journal.waiting
-        self._wake_at = 0.0
         self._thread = threading.Thread(target=self._run, name=f"producer of {stream}", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -132,7 +132,7 @@ class Producer:
         """Send all now; say whether the stream has it all."""
         with self._turn:
             self._hurried += 1
-            self._wake()
+            self._turn.notify_all()
             try:
                 return self._turn.wait_for(lambda: self._nothing_left() or self._closed, timeout) and (
                     self._nothing_left()
@@ -149,7 +149,7 @@ class Producer:
             if not self._closed:
                 self._closed = True
                 self._give_up()
-            self._wake()
+            self._turn.notify_all()
         if done:
             self._thread.join()
         atexit.unregister(self.close)
@@ -165,13 +165,8 @@ class Producer:
 
     def _take(self, line: bytes, key: str) -> None:
         size = len(line) + OVERHEAD
-        if not self._has_room(size) and not self._wait_for_room(size):
-            where = "disk" if self._journal else "memory"
-            raise Refused(
-                "no_room", f"{where} is full and the stream took nothing for {self._block} s; send again later"
-            )
-        if self._closing:
-            raise Refused("closed", "the producer is closed; make another")
+        if self._closing or not self._has_room(size):
+            self._wait_for_room(size)
         place = self._write(key, line) if self._journal else None
         self._report.sent += 1
         if place and (self._report.spilled or self._held + size > self._max_buffer):
@@ -190,16 +185,21 @@ class Producer:
 
     def _buffer(self, line: bytes, key: str, size: int, place: Place | None) -> None:
         lane = self._lanes[crc32(key.encode()) % len(self._lanes)] if self._ordered else self._lanes[0]
-        now = time.monotonic()
-        lane.add(line, size, place, now)
+        half = self._held <= self._half
         self._held += size
         self._report.buffered += 1
-        if lane.due(now, self._linger, self._target, self._rushed()) < self._wake_at:
-            self._wake()
+        if lane.add(line, size, place, self._target) or (half and self._held > self._half):
+            self._turn.notify_all()
 
-    def _wait_for_room(self, size: int) -> bool:
-        self._wake()
-        return self._turn.wait_for(lambda: self._has_room(size) or self._closing, self._block)
+    def _wait_for_room(self, size: int) -> None:
+        self._turn.notify_all()
+        found = self._turn.wait_for(lambda: self._has_room(size) or self._closing, self._block)
+        if self._closing:
+            raise Refused("closed", "the producer is closed; make another")
+        if not found:
+            where = "disk" if self._journal else "memory"
+            detail = f"{where} is full and the stream took nothing for {self._block} s; send again later"
+            raise Refused("no_room", detail)
 
     def _has_room(self, size: int) -> bool:
         if self._journal:
@@ -207,14 +207,10 @@ class Producer:
         return self._held + size <= self._max_buffer
 
     def _rushed(self) -> bool:
-        return bool(self._hurried or self._report.spilled) or self._held > self._max_buffer // 2
+        return bool(self._hurried or self._report.spilled) or self._held > self._half
 
     def _nothing_left(self) -> bool:
         return not self._report.buffered and not self._report.spilled
-
-    def _wake(self) -> None:
-        self._wake_at = 0.0
-        self._turn.notify_all()
 
     def _run(self) -> None:
         while True:
@@ -249,13 +245,12 @@ class Producer:
                     for lane, moment in zip(self._lanes, due, strict=True)
                     if moment <= now and not lane.waiting
                 ]
-            self._wake_at = min(due)
-            self._turn.wait(None if self._wake_at == float("inf") else self._wake_at - now)
+            self._turn.wait(None if min(due) == float("inf") else min(due) - now)
         return []
 
     def _load(self) -> None:
         """Bring back from disk what there is room for again."""
-        if self._journal and self._report.spilled and self._held <= self._max_buffer // 2:
+        if self._journal and self._report.spilled and self._held <= self._half:
             for place, key, line in self._journal.read(self._target):
                 self._report.spilled -= 1
                 self._buffer(line, key, len(line) + OVERHEAD, place)
@@ -294,13 +289,13 @@ class Producer:
         """Put the records; return for each the code of its failure, if it failed."""
         try:
             answer = self._client.put_records(StreamName=self._stream, Records=entries)
+            return [each.get("ErrorCode") for each in answer["Records"]]
         except ClientError as error:
             self._report.last_error = str(error)
             return [error.response["Error"]["Code"]] * len(entries)
         except Exception as error:  # the thread must outlive whatever a client raises: the events are kept and go again
             self._report.last_error = f"{type(error).__name__}: {error}"
             return [type(error).__name__] * len(entries)
-        return [each.get("ErrorCode") for each in answer["Records"]]
 
     def _settle(self, lane: Lane, parcel: Parcel, code: str | None) -> None:
         report = self._report
