@@ -5,7 +5,8 @@ STAGE ?= dev
 PORT ?= 4566
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
-export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+# Major versions of Node that work and that jsii would shout about at each synth.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20
 
 demo: .venv/ready node    ## install, deploy into a laptop cloud, send events, run the day, write the page
 	@python -m demo --events $(EVENTS) --clicks "$(CLICKS)" --mapping "$(MAPPING)" --faults "$(FAULTS)"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+
+if not shutil.which(os.environ.get("JSII_NODE", "node")):  # the CDK's Python starts one when it is imported
+    sys.exit("rivermill: there is no node on the PATH: run .venv/bin/python -m local.tools, which puts one into .venv")
 
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks

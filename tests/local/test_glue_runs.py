@@ -128,6 +128,17 @@ def test_a_script_that_raises_fails_with_its_message(cloud: Cloud) -> None:
     assert (ended["JobRunState"], ended["ErrorMessage"]) == ("FAILED", "ValueError: the day has no rows")
 
 
+def test_a_machine_without_java_fails_the_run_in_one_line(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    job = make_glue_job(cloud, "print('never')")
+    run = finished_glue_run(cloud, job, start_glue_job(cloud, job))
+
+    assert (run["JobRunState"], run["ErrorMessage"]) == (
+        "FAILED",
+        "Spark needs Java 17 or newer: JAVA_HOME=/nowhere has no bin/java; install a JDK 17 or point JAVA_HOME at one",
+    )
+
+
 def test_a_stopped_run_ends_its_process_and_makes_room_for_the_next(cloud: Cloud) -> None:
     job = make_glue_job(cloud, SLEEPING, ExecutionProperty={"MaxConcurrentRuns": 1})
     first = start_glue_job(cloud, job)

@@ -80,7 +80,7 @@ def test_a_synth_that_is_refused_says_one_line(context: dict[str, str], said: st
     environ = {
         **os.environ,
         "CDK_CONTEXT_JSON": json.dumps({**FLAGS, **context}),
-        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "18,20",  # major versions
     }
 
     done = subprocess.run(
@@ -88,3 +88,19 @@ def test_a_synth_that_is_refused_says_one_line(context: dict[str, str], said: st
     )
 
     assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_a_missing_node_is_one_line_that_says_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env={**os.environ, "JSII_NODE": "no-such-node"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "rivermill: there is no node on the PATH: run .venv/bin/python -m local.tools, which puts one into .venv\n",
+    )
