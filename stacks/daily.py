@@ -8,6 +8,7 @@ from typing import Any
 
 from sagemaker_jobs.propensity.settings import TRAINING_METRICS, VALIDATE, VALIDATE_ENTRYPOINT
 from stacks import names
+from stacks.jobs import DAILY
 
 State = dict[str, Any]
 
@@ -54,13 +55,11 @@ def definition(place: Place) -> State:
 
 def refinement() -> dict[str, State]:
     """Check the input, then run the Spark jobs in turn."""
-    steps = [("Curate", names.CURATE), ("Sessions", names.SESSIONS)]
-    steps += [("Features", names.FEATURES), ("Dataset", names.DATASET)]
-    following = [*(step for step, _ in steps[1:]), "Plan"]
+    following = [*(job.title for job in DAILY[1:]), "Plan"]
     return {
-        "Asked": choice({"Variable": "$.day", "IsPresent": True, "Next": "Curate"}, default="NoDay"),
+        "Asked": choice({"Variable": "$.day", "IsPresent": True, "Next": DAILY[0].title}, default="NoDay"),
         "NoDay": {"Type": "Fail", "Error": "NoDay", "Cause": 'Start it with {"day": "YYYY-MM-DD"}.'},
-        **{step: spark_step(step, job, after) for (step, job), after in zip(steps, following, strict=True)},
+        **{job.title: spark_step(job.name, after) for job, after in zip(DAILY, following, strict=True)},
     }
 
 
@@ -137,7 +136,7 @@ def endings(place: Place) -> dict[str, State]:
     }
 
 
-def spark_step(step: str, job: str, after: str) -> State:
+def spark_step(job: str, after: str) -> State:
     """Run a Spark job to its end."""
     return task(
         "glue:startJobRun.sync",

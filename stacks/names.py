@@ -16,12 +16,6 @@ PREDICT = "rivermill-predict"
 START = "rivermill-start"
 FUNCTIONS = (CONSUME, COMMIT, SWEEP, START, PLAN, REGISTER, DEPLOY, PREDICT)
 
-CURATE = "rivermill-curate"
-SESSIONS = "rivermill-sessions"
-FEATURES = "rivermill-features"
-DATASET = "rivermill-dataset"
-JOBS = (CURATE, SESSIONS, FEATURES, DATASET)
-
 DAILY = "rivermill-daily"
 PROPENSITY = "rivermill-propensity"
 VARIANT = "main"

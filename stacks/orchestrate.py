@@ -19,6 +19,7 @@ from stacks.constructs.nag import accept_wildcards
 from stacks.constructs.state_machine import StateMachine
 from stacks.daily import Place, definition
 from stacks.images import sklearn_image
+from stacks.jobs import DAILY
 from stacks.lake import LakeStack
 
 AT_TWO = events.Schedule.cron(hour="2", minute="0")  # UTC: the last events of the day have been committed
@@ -61,7 +62,7 @@ class OrchestrateStack(Stack):
 
 def grant_steps(role: iam.Role, place: Place) -> None:
     """Allow the steps, as Step Functions' pages on service integrations list them."""
-    jobs = [arn(role, "glue", "job", name) for name in names.JOBS]
+    jobs = [arn(role, "glue", "job", job.name) for job in DAILY]
     functions = [function_arn(role, name) for name in (names.PLAN, names.REGISTER, names.DEPLOY)]
     work = [arn(role, "sagemaker", kind, "rivermill-*") for kind in ("training-job", "processing-job")]
     # Step Functions hears of the end of SageMaker's jobs through these two rules, which it makes itself.

@@ -6,12 +6,10 @@ from aws_cdk import Environment, Stack
 from aws_cdk import aws_athena as athena
 from constructs import Construct
 
-from domain.events import EVENTS
-from domain.process.sessions import INTERACTIONS
-from domain.tables import CURATED, OPENINGS, PROPENSITY, RAW, SESSIONS, USERS
 from stacks import names
 from stacks.config import Config
 from stacks.constructs.spark_job import SparkJob
+from stacks.jobs import JOBS
 from stacks.lake import LakeStack
 
 SCAN_LIMIT = 1 << 40  # bytes a query, about 5 USD
@@ -22,26 +20,8 @@ class ProcessStack(Stack):
 
     def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id, env=env, description="Rivermill: the Spark jobs that refine the lake")
-        interactions = [CURATED[event] for event in INTERACTIONS]
-        curated = [CURATED[event] for event in EVENTS]
-        raw = [RAW[event] for event in EVENTS]
-        for job, module, reads, writes, files in (
-            (names.CURATE, "process.curate", raw, curated, []),
-            (names.SESSIONS, "process.sessions", interactions, [SESSIONS], []),
-            (names.FEATURES, "process.features", [SESSIONS, *interactions], [USERS, OPENINGS], []),
-            (names.DATASET, "train.dataset", [OPENINGS, USERS], [PROPENSITY], ["training/"]),
-        ):
-            SparkJob(
-                self,
-                module.partition(".")[2].title(),
-                name=job,
-                module=module,
-                lake=lake,
-                config=config,
-                reads=reads,
-                writes=writes,
-                files=files,
-            )
+        for job in JOBS:
+            SparkJob(self, job.title, job=job, lake=lake, config=config)
         workgroup(self, lake)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stacks import names
+from stacks import jobs, names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +120,7 @@ SERVING = (
         alarm=names.ENDPOINT_LATENCY,
     ),
 )
-JOBS = tuple(of_job(name) for name in names.JOBS)
+JOBS = tuple(of_job(job.name) for job in jobs.JOBS)
 FUNCTIONS = tuple(signal for name in names.FUNCTIONS for signal in of_function(name))
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from demo.day import run_day
-from stacks.names import CURATE
-from stacks.names import SESSIONS as CUT
+from stacks.jobs import JOBS
 from tests import platform as whole
 from tests.platform import Day, Platform
 
@@ -53,7 +52,8 @@ def refined(platform: Platform, day: Day) -> dict[str, Any]:
 def again(platform: Platform, refined: dict[str, Any]) -> dict[str, Any]:
     """How the jobs that write curated tables ended, run for the same day once more under another name."""
     with whole.timed(platform.seconds, "curate and sessions again"):
-        return {job: whole.run_job(platform.laptop, job, f"again-{whole.DAY}", whole.DAY) for job in (CURATE, CUT)}
+        jobs = [job.name for job in JOBS if {table.database for table in job.writes} == {"curated"}]
+        return {job: whole.run_job(platform.laptop, job, f"again-{whole.DAY}", whole.DAY) for job in jobs}
 
 
 @pytest.fixture(scope="session")

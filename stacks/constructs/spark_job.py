@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aws_cdk import Annotations, ArnFormat, Duration, Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
-from domain.tables import Table
 from stacks.config import Config
 from stacks.constructs.code import ROOT, only
 from stacks.constructs.grants import grant_asset, grant_files, grant_key, grant_tables
 from stacks.constructs.nag import accept, accept_wildcards
+from stacks.jobs import Job
 from stacks.lake import LakeStack
 
 ICEBERG = {
@@ -26,35 +24,22 @@ ICEBERG = {
 
 
 class SparkJob(Construct):
-    """Run `glue_jobs.<module>`, allowed to read and write just the tables named, and to account for its run."""
+    """Run a job, allowed to read and write just the tables that it names, and to account for its run."""
 
-    def __init__(
-        self,
-        scope: Construct,
-        id: str,
-        *,
-        name: str,
-        module: str,
-        lake: LakeStack,
-        config: Config,
-        reads: Sequence[Table],
-        writes: Sequence[Table],
-        files: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, scope: Construct, id: str, *, job: Job, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id)
-        self.reads, self.writes = tuple(reads), tuple(writes)
-        script = assets.Asset(self, "Script", path=str(ROOT / "glue_jobs" / f"{module.replace('.', '/')}.py"))
+        script = assets.Asset(self, "Script", path=str(ROOT / "glue_jobs" / f"{job.module.replace('.', '/')}.py"))
         modules = shared_modules(Stack.of(self))
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
-        grant_tables(self.role, lake.bucket, reads=reads, writes=writes)
-        grant_files(self.role, lake.bucket, writes=["runs/", *files])
+        grant_tables(self.role, lake.bucket, reads=job.reads, writes=job.writes)
+        grant_files(self.role, lake.bucket, writes=["runs/", *job.files])
         grant_key(self.role, lake.key)
         grant_asset(self.role, script, modules)
         grant_logs(self.role)
         self.job = glue.PySparkEtlJob(
             self,
             "Job",
-            job_name=name,
+            job_name=job.name,
             # The role's policy is written above; the L2's own grants would reach every asset of the account.
             role=self.role.without_policy_updates(),
             glue_version=glue.GlueVersion.V6_0,

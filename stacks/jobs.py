@@ -1,0 +1,48 @@
+"""The Spark jobs.  To add one, write `glue_jobs/<capability>/<name>.py` and its line in JOBS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.events import EVENTS
+from domain.process.sessions import INTERACTIONS
+from domain.tables import CURATED, OPENINGS, PROPENSITY, RAW, SESSIONS, USERS, Table
+
+interactions = tuple(CURATED[event] for event in INTERACTIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A Spark job: `glue_jobs.<module>`, the tables and folders that it may touch, and whether each day runs it."""
+
+    module: str
+    reads: tuple[Table, ...]
+    writes: tuple[Table, ...]
+    files: tuple[str, ...] = ()
+    daily: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name the job, as people type it."""
+        return f"rivermill-{self.module.partition('.')[2]}"
+
+    @property
+    def title(self) -> str:
+        """Name it in pictures and as a construct."""
+        return self.module.partition(".")[2].title()
+
+
+JOBS = (
+    Job(
+        module="process.curate",
+        reads=tuple(RAW[event] for event in EVENTS),
+        writes=tuple(CURATED[event] for event in EVENTS),
+        daily=True,
+    ),
+    Job(module="process.sessions", reads=interactions, writes=(SESSIONS,), daily=True),
+    Job(module="process.features", reads=(SESSIONS, *interactions), writes=(USERS, OPENINGS), daily=True),
+    Job(module="train.dataset", reads=(OPENINGS, USERS), writes=(PROPENSITY,), files=("training/",), daily=True),
+)
+"""All of them; those of the day in the order in which it runs them."""
+
+DAILY = tuple(job for job in JOBS if job.daily)
