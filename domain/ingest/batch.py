@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from domain.contract.arrow import arrow_schema
+from domain.ingest import bulk, columnar
 from domain.ingest.contract import BrokenContract, Valid, check
+from domain.ingest.kinds import Arrived, Events, events_of
 from domain.tables import QUARANTINE, RAW, Table
 
 ROWS_PER_GROUP = 100_000
 SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order stream order
+SAMPLE = 256
+"""Rows that tell whether a column repeats itself."""
 
 SCHEMAS: dict[str, pa.Schema] = {table.full_name: arrow_schema(table.columns) for table in (*RAW.values(), QUARANTINE)}
 
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A record as the broker handed it over."""
-
-    sequence: int
-    arrived_at: datetime
-    payload: bytes
+__all__ = ["SCHEMAS", "SEQUENCE_DIGITS", "Arrived", "Part", "Sorted", "encode", "sort"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,76 +40,198 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """A batch, sorted into tables: rows landed by event, set aside by reason, unknown fields ignored by event."""
+    """A batch, sorted into tables: events landed by kind, set aside by reason, unknown fields ignored by event."""
 
     parts: tuple[Part, ...]
     landed: dict[str, int]
     quarantined: dict[str, int]
     ignored: dict[str, int]
+    events: int
 
 
-def sort(records: Iterable[Arrived], shard: str) -> Sorted:
-    """Hold each record against its contract; a bad one never harms its neighbours."""
-    valid: dict[tuple[str, date], list[tuple[Arrived, Valid]]] = defaultdict(list)
-    broken: dict[date, list[tuple[Arrived, BrokenContract]]] = defaultdict(list)
-    landed: Counter[str] = Counter()
-    quarantined: Counter[str] = Counter()
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of one event: the number and the record of each, and the event's own columns."""
+
+    numbers: Sequence[int]
+    owners: Sequence[int]
+    columns: dict[str, pa.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An event that is set aside: its number, its record, its bytes, and what is wrong with it."""
+
+    number: int
+    owner: int
+    payload: bytes
+    fault: BrokenContract
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """When and where each record came in, as columns, and the day of each."""
+
+    shard: str
+    moments: pa.Array
+    sequences: pa.Array
+    days: Sequence[date]
+
+
+def sort(records: Sequence[Arrived], shard: str) -> Sorted:
+    """Hold each event against its contract; a bad one never harms its neighbours."""
+    events, came = events_of(records), arrivals(records, shard)
+    chunks: dict[str, list[Chunk]] = defaultdict(list)
     ignored: Counter[str] = Counter()
-    for record in records:
-        day = record.arrived_at.date()
-        try:
-            event = check(record.payload, record.arrived_at)
-        except BrokenContract as fault:
-            broken[day].append((record, fault))
-            quarantined[fault.reason.value] += 1
-        else:
-            valid[event.event, day].append((record, event))
-            landed[event.event] += 1
-            ignored[event.event] += event.unknown_fields
-    parts = [Part(RAW[name], day, landed_rows(RAW[name], rows, shard)) for (name, day), rows in valid.items()]
-    aside = [Part(QUARANTINE, day, quarantined_rows(rows, shard)) for day, rows in broken.items()]
-    return Sorted((*parts, *aside), dict(landed), dict(quarantined), {name: n for name, n in ignored.items() if n})
-
-
-def landed_rows(table: Table, events: Sequence[tuple[Arrived, Valid]], shard: str) -> pa.Table:
-    """Lay events of one kind out as rows of their raw table."""
-    came = arrival((record for record, _ in events), shard)
-    names = events[0][1].values.__struct_fields__
-    columns = dict(
-        zip(names, zip(*(msgspec.structs.astuple(event.values) for _, event in events), strict=True), strict=True)
+    faults = [Fault(number, owner, records[owner].payload, fault) for owner, number, fault in events.faults]
+    for name, chunk in plain(events, came, records, faults, ignored):
+        chunks[name].append(chunk)
+    for name, chunk in framed(events, records, faults):
+        chunks[name].append(chunk)
+    faults.sort(key=lambda fault: fault.number)
+    parts = [part for name, some in chunks.items() for part in by_day(RAW[name], merged(some), came)]
+    return Sorted(
+        parts=(*parts, *aside(faults, events, came)),
+        landed={name: sum(len(chunk.numbers) for chunk in some) for name, some in chunks.items()},
+        quarantined=dict(Counter(fault.fault.reason.value for fault in faults)),
+        ignored={name: count for name, count in ignored.items() if count},
+        events=events.received,
     )
-    return _table(table, {**came, **columns})
 
 
-def quarantined_rows(faults: Sequence[tuple[Arrived, BrokenContract]], shard: str) -> pa.Table:
-    """Lay broken records out as rows of the quarantine, with bytes, reason and position."""
-    columns: dict[str, Sequence[Any]] = {
-        "reason": [fault.reason.value for _, fault in faults],
-        "event": [fault.event for _, fault in faults],
-        "field": [fault.field for _, fault in faults],
-        "value": [fault.value for _, fault in faults],
-        "detail": [fault.detail for _, fault in faults],
-        "payload": [record.payload for record, _ in faults],
+def arrivals(records: Sequence[Arrived], shard: str) -> Arrivals:
+    """Lay out when and where records came in."""
+    moments = [record.arrived_at for record in records]
+    return Arrivals(
+        shard=shard,
+        moments=pa.array(moments, bulk.MOMENT),
+        sequences=pa.array([str(record.sequence).zfill(SEQUENCE_DIGITS) for record in records], pa.string()),
+        days=[moment.date() for moment in moments],
+    )
+
+
+def plain(
+    events: Events, came: Arrivals, records: Sequence[Arrived], faults: list[Fault], ignored: Counter[str]
+) -> Iterator[tuple[str, Chunk]]:
+    """Read the events in JSON: nearly all at once, and those in doubt one by one."""
+    bunches, doubts = bulk.read(events.payloads, taken(came.moments, events.owners))
+    for bunch in bunches:
+        yield bunch.event, Chunk(picked(events.numbers, bunch.rows), picked(events.owners, bunch.rows), bunch.columns)
+    valid: dict[str, list[tuple[int, Valid]]] = defaultdict(list)
+    for row in doubts:
+        owner = events.owners[row]
+        try:
+            event = check(events.payloads[row], records[owner].arrived_at)
+        except BrokenContract as fault:
+            faults.append(Fault(events.numbers[row], owner, events.payloads[row], fault))
+        else:
+            valid[event.event].append((row, event))
+            ignored[event.event] += event.unknown_fields
+    for name, some in valid.items():
+        rows = [row for row, _ in some]
+        columns = columns_of(RAW[name], [event for _, event in some])
+        yield name, Chunk(picked(events.numbers, rows), picked(events.owners, rows), columns)
+
+
+def framed(events: Events, records: Sequence[Arrived], faults: list[Fault]) -> Iterator[tuple[str, Chunk]]:
+    """Read the events in columnar frames; a frame that cannot be read is set aside whole, once for all its events."""
+    for owner, number, frame in events.tables:
+        try:
+            read = columnar.read(frame, records[owner].arrived_at)
+        except BrokenContract as fault:
+            faults.append(Fault(number, owner, records[owner].payload, fault))
+            events.unread(frame, owner)
+            continue
+        if read.rows:
+            yield read.event, Chunk([number + row for row in read.rows], [owner] * len(read.rows), read.columns)
+        faults += [Fault(number + row, owner, payload, fault) for row, payload, fault in read.faults]
+
+
+def columns_of(table: Table, events: Sequence[Valid]) -> dict[str, pa.Array]:
+    """Lay typed values out in columns."""
+    names = events[0].values.__struct_fields__
+    values = dict(
+        zip(names, zip(*(msgspec.structs.astuple(event.values) for event in events), strict=True), strict=True)
+    )
+    return {name: pa.array(column, SCHEMAS[table.full_name].field(name).type) for name, column in values.items()}
+
+
+def merged(chunks: Sequence[Chunk]) -> Chunk:
+    """Put an event's rows back into the order in which they came."""
+    if len(chunks) == 1:
+        return chunks[0]
+    numbers = [number for chunk in chunks for number in chunk.numbers]
+    owners = [owner for chunk in chunks for owner in chunk.owners]
+    order = sorted(range(len(numbers)), key=numbers.__getitem__)
+    joined = {
+        name: pa.concat_arrays([chunk.columns[name] for chunk in chunks]).take(pa.array(order, pa.int32()))
+        for name in chunks[0].columns
     }
-    return _table(QUARANTINE, {**arrival((record for record, _ in faults), shard), **columns})
+    return Chunk([numbers[place] for place in order], [owners[place] for place in order], joined)
 
 
-def arrival(records: Iterable[Arrived], shard: str) -> dict[str, Sequence[Any]]:
-    """Say of each record when and where it came in."""
-    moments, sequences = [], []
-    for record in records:
-        moments.append(record.arrived_at)
-        sequences.append(f"{record.sequence:0{SEQUENCE_DIGITS}d}")
-    return {"arrived_at": moments, "shard": [shard] * len(moments), "sequence": sequences}
+def aside(faults: Sequence[Fault], events: Events, came: Arrivals) -> Iterator[Part]:
+    """Lay broken events out as rows of the quarantine, with bytes, reason and position."""
+    if not faults:
+        return
+    said: dict[str, list[Any]] = {
+        "reason": [each.fault.reason.value for each in faults],
+        "event": [each.fault.event for each in faults],
+        "field": [each.fault.field for each in faults],
+        "value": [each.fault.value for each in faults],
+        "detail": [detail(each, events.place(each.owner, each.number)) for each in faults],
+        "payload": [each.payload for each in faults],
+    }
+    schema = SCHEMAS[QUARANTINE.full_name]
+    columns = {name: pa.array(values, schema.field(name).type) for name, values in said.items()}
+    chunk = Chunk([each.number for each in faults], [each.owner for each in faults], columns)
+    yield from by_day(QUARANTINE, chunk, came)
+
+
+def detail(fault: Fault, place: int | None) -> str:
+    """Say what is wrong, and with which of the record's events if it holds several."""
+    return fault.fault.detail if place is None else f"event {place} of the record: {fault.fault.detail}"
+
+
+def by_day(table: Table, chunk: Chunk, came: Arrivals) -> Iterator[Part]:
+    """Lay a chunk out as rows of a table, with how their records came in; one part for each day, in order."""
+    schema, owners = SCHEMAS[table.full_name], chunk.owners
+    came_in = {
+        "arrived_at": taken(came.moments, owners),
+        "shard": pa.repeat(pa.scalar(came.shard, pa.string()), len(owners)),
+        "sequence": taken(came.sequences, owners),
+    }
+    rows = pa.Table.from_arrays([{**chunk.columns, **came_in}[field.name] for field in schema], schema=schema)
+    days = dict.fromkeys(came.days[owner] for owner in owners)
+    if len(days) == 1:
+        yield Part(table, next(iter(days)), rows)
+        return
+    for day in days:
+        mask = pa.array([came.days[owner] == day for owner in owners], pa.bool_())
+        yield Part(table, day, rows.filter(mask))
+
+
+def taken(column: pa.Array, owners: Sequence[int]) -> pa.Array:
+    """Give each event what its record has."""
+    if len(owners) == len(column) and owners == list(range(len(column))):
+        return column
+    return column.take(pa.array(owners, pa.int32()))
+
+
+def picked(values: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
+    """Pick values by position; the positions ascend."""
+    return values if len(rows) == len(values) else [values[row] for row in rows]
 
 
 def encode(rows: pa.Table) -> bytes:
     """Write rows as a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", row_group_size=ROWS_PER_GROUP)
+    pq.write_table(rows, sink, compression="zstd", row_group_size=ROWS_PER_GROUP, use_dictionary=repeating(rows))
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
-def _table(table: Table, columns: dict[str, Sequence[Any]]) -> pa.Table:
-    schema = SCHEMAS[table.full_name]
-    return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+def repeating(rows: pa.Table) -> list[str]:
+    """Name the columns whose values repeat; a dictionary of those that do not costs time and bytes."""
+    sample = rows.slice(0, SAMPLE)
+    most = sample.num_rows // 2
+    return [name for name in rows.column_names if pc.count_distinct(sample[name]).as_py() <= most]

@@ -42,6 +42,8 @@ class Reason(str, Enum):
     OUT_OF_BOUNDS = "out_of_bounds"
     BEFORE_TIME = "before_time"
     AHEAD_OF_TIME = "ahead_of_time"
+    BAD_FRAME = "bad_frame"
+    BAD_AGGREGATE = "bad_aggregate"
 
 
 class BrokenContract(ValueError):
@@ -295,7 +297,8 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _quotes(column: Column) -> int:
+def quotes_of(column: Column) -> int:
+    """Count the quotation marks that a column takes on the wire, those of its name included."""
     return 4 if column.kind in (str, datetime, date, bytes) else 2
 
 
@@ -317,8 +320,8 @@ def _shape(event: type[Event]) -> Shape:
         ),
         columns={column.name: column for column in columns},
         times=tuple(column.name for column in columns if column.kind is datetime),
-        quotes=(6 if event.version > 1 else 4) + sum(_quotes(column) for column in columns if column.required),
-        optional_quotes={column.name: _quotes(column) for column in columns if not column.required},
+        quotes=(6 if event.version > 1 else 4) + sum(quotes_of(column) for column in columns if column.required),
+        optional_quotes={column.name: quotes_of(column) for column in columns if not column.required},
     )
 
 

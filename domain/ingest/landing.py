@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.ingest.batch import Arrived, Part, encode, sort
+from domain.ingest.kinds import count
 from domain.ingest.receipts import (
     HIGHEST,
     START,
@@ -65,9 +66,10 @@ class Lander:
         position = self.position() if known is None else known
         while True:
             fresh = uncovered(records, position)
+            duplicates = repeated(records, fresh)
             if not fresh:
-                return Landing(position, Account(len(records), {}, {}, len(records)))
-            receipt = self.write(fresh, position, received=len(records))
+                return Landing(position, Account(duplicates, {}, {}, duplicates))
+            receipt = self.write(fresh, position, duplicates)
             if self.put(receipt):
                 return Landing(receipt.last, receipt.account)
             position = self.overtaken(position)
@@ -87,8 +89,8 @@ class Lander:
             )
         return reached
 
-    def write(self, records: Sequence[Arrived], follows: int, *, received: int) -> Receipt:
-        """Write the data files of a batch and make out its receipt."""
+    def write(self, records: Sequence[Arrived], follows: int, duplicates: int) -> Receipt:
+        """Write the data files of a batch and make out its receipt; it accounts for events, not for records."""
         attempt = self.attempt()
         batch = sort(records, self.shard)
         files = tuple(self.write_part(part, follows, attempt) for part in batch.parts)
@@ -98,7 +100,7 @@ class Lander:
             follows=follows,
             first=records[0].sequence,
             last=records[-1].sequence,
-            account=Account(received, batch.landed, batch.quarantined, received - len(records)),
+            account=Account(batch.events + duplicates, batch.landed, batch.quarantined, duplicates),
             ignored=batch.ignored,
             files=files,
             attempt=attempt,
@@ -124,6 +126,14 @@ def uncovered(records: Iterable[Arrived], position: int) -> list[Arrived]:
     """Keep the records after a position, in order, each once."""
     fresh = {record.sequence: record for record in records if record.sequence > position}
     return [fresh[sequence] for sequence in sorted(fresh)]
+
+
+def repeated(records: Sequence[Arrived], fresh: Sequence[Arrived]) -> int:
+    """Count the events of records that are covered already, or that a batch holds twice."""
+    if len(fresh) == len(records):
+        return 0
+    kept = {id(record) for record in fresh}
+    return count(record for record in records if id(record) not in kept)
 
 
 def data_key(table: str, stream: str, shard: str, follows: int, name: str) -> str:

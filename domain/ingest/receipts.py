@@ -26,7 +26,10 @@ class BrokenChain(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of a batch's records.
+    """What became of the events in a batch's records.
+
+    A plain record is one event, an aggregate or a frame is as many as it holds; what cannot be taken apart is set aside
+    whole and counts as one.
 
     >>> Account(received=3, landed={"search": 1}, quarantined={"not_json": 1}, duplicates=1).imbalance
     0
@@ -39,7 +42,7 @@ class Account:
 
     @property
     def imbalance(self) -> int:
-        """Count the records that nothing accounts for."""
+        """Count the events that nothing accounts for."""
         return self.received - sum(self.landed.values()) - sum(self.quarantined.values()) - self.duplicates
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import boto3
+import msgspec
+import pybase64
 
 from domain import metrics
 from domain.ingest.batch import Arrived
@@ -22,6 +23,7 @@ settings = cache(ConsumeSettings.read)
 client = cache(boto3.client)
 
 Shard = tuple[str, str]
+MOMENTS = list[Annotated[datetime, msgspec.Meta(tz=True)]]
 
 
 class MixedBatch(ValueError):
@@ -38,7 +40,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[object]]:
     """Land a batch; raise only for what a retry can mend, since bad records are set aside."""
     records = event["Records"]
     stream, shard = origin(records)
-    landing = land(Bucket(client("s3"), settings().bucket), stream, shard, [arrived(record) for record in records])
+    landing = land(Bucket(client("s3"), settings().bucket), stream, shard, arrived(records))
     positions()[stream, shard] = landing.position
     count(landing.account)
     return {"batchItemFailures": []}
@@ -59,14 +61,14 @@ def origin(records: Sequence[dict[str, Any]]) -> Shard:
     return arn.rpartition("/")[2], shard
 
 
-def arrived(record: dict[str, Any]) -> Arrived:
-    """Read a record as Lambda hands it over (AWS Lambda guide, Kinesis event)."""
-    said = record["kinesis"]
-    return Arrived(
-        sequence=int(said["sequenceNumber"]),
-        arrived_at=datetime.fromtimestamp(said["approximateArrivalTimestamp"], timezone.utc),
-        payload=base64.b64decode(said["data"]),
-    )
+def arrived(records: Sequence[dict[str, Any]]) -> list[Arrived]:
+    """Read records as Lambda hands them over (AWS Lambda guide, Kinesis event)."""
+    said = [record["kinesis"] for record in records]
+    moments = msgspec.convert([record["approximateArrivalTimestamp"] for record in said], MOMENTS, strict=False)
+    return [
+        Arrived(int(record["sequenceNumber"]), moment, pybase64.b64decode(record["data"], validate=True))
+        for record, moment in zip(said, moments, strict=True)
+    ]
 
 
 def count(account: Account) -> None:

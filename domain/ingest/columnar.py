@@ -1,0 +1,164 @@
+"""Read columnar frames: hold whole columns against an event's contract, and single rows only where that is in doubt."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from domain.contract.arrow import TYPES
+from domain.events import Event
+from domain.ingest.contract import LARGEST_FLOAT, BrokenContract, Reason, check, find_shape
+from domain.ingest.frames import Frame
+from domain.ingest.limits import EARLIEST, LEAD
+from domain.schema import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a frame held: the rows that keep the contract and their columns, and those set aside, each as JSON."""
+
+    event: str = ""
+    rows: Sequence[int] = ()
+    columns: dict[str, pa.Array] = field(default_factory=dict)
+    faults: Sequence[tuple[int, bytes, BrokenContract]] = ()
+
+
+def read(frame: Frame, arrived_at: datetime) -> Read:
+    """Read a frame; raises BrokenContract if it must be set aside whole."""
+    table = opened(frame)
+    event = event_of(table.schema.metadata or {})
+    columns = {column.name: taken(table, column, event) for column in event.columns()}
+    doubts = doubtful(event, columns, arrived_at)
+    version = pa.repeat(pa.scalar(event.version, pa.int64()), len(table))
+    columns["version"] = version
+    if not doubts:
+        return Read(event.name, range(len(table)), columns)
+    faults = list(faulty(event, columns, doubts, arrived_at))
+    broken = {row for row, _, _ in faults}
+    rows = [row for row in range(len(table)) if row not in broken]
+    places = pa.array(rows, pa.int32())
+    return Read(event.name, rows, {name: column.take(places) for name, column in columns.items()}, faults)
+
+
+def opened(frame: Frame) -> pa.Table:
+    """Open a frame's stream, and check every offset and text in it before anything trusts them."""
+    try:
+        table = pa.ipc.open_stream(pa.BufferReader(frame.payload)).read_all()
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise bad(f"the frame is no Arrow stream: {error}") from error
+    if len(table) != frame.count:
+        raise bad(f"the frame holds {len(table):,} rows and declares {frame.count:,}")
+    if len(set(table.column_names)) != len(table.column_names):
+        raise bad("the frame names a column twice")
+    return table
+
+
+def bad(detail: str) -> BrokenContract:
+    """Make out the fault of a whole frame."""
+    return BrokenContract(Reason.BAD_FRAME, detail[:500])
+
+
+def event_of(said: dict[bytes, bytes]) -> type[Event]:
+    """Find the contract that a frame's schema names."""
+    try:
+        name, version = said.get(b"event", b"").decode(), int(said.get(b"version", b"1"))
+    except ValueError as error:
+        raise bad(f"the frame's schema names no event and version: {error}") from error
+    return find_shape({"event": name, "version": version}).event
+
+
+def taken(table: pa.Table, column: Column, event: type[Event]) -> pa.Array:
+    """Take a column in its type; an optional one that is absent is null."""
+    kind = TYPES[column.kind]
+    if column.name not in table.column_names:
+        if column.required:
+            detail = f"the frame lacks the column {column.name!r}"
+            raise BrokenContract(Reason.MISSING_FIELD, detail, event=event.name, field=column.name)
+        return pa.nulls(len(table), kind)
+    found = table[column.name]
+    if found.type != kind:
+        detail = f"the column {column.name!r} is of {found.type}; send {kind}"
+        raise BrokenContract(Reason.WRONG_TYPE, detail, event=event.name, field=column.name, value=str(found.type))
+    return found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
+
+
+def doubtful(event: type[Event], columns: dict[str, pa.Array], arrived_at: datetime) -> list[int]:
+    """List the rows with a value that may break the contract."""
+    held = [
+        sound
+        for column in event.columns()
+        for sound in checks(column, columns[column.name], arrived_at)
+        if not pc.all(sound, min_count=0).as_py()
+    ]
+    if not held:
+        return []
+    return [row for row, sound in enumerate(functools.reduce(pc.and_, held).to_pylist()) if not sound]
+
+
+def checks(column: Column, values: pa.Array, arrived_at: datetime) -> Iterator[pa.Array]:
+    """Hold a column against its contract, check by check; a null that is allowed passes."""
+    if column.required and values.null_count:
+        yield values.is_valid()
+    for sound in bounds(column, values, arrived_at):
+        yield pc.fill_null(sound, True)
+
+
+def bounds(column: Column, values: pa.Array, arrived_at: datetime) -> Iterator[pa.Array]:
+    """Say of each value whether it is within its bounds."""
+    stated = column.field
+    if column.kind is str:
+        yield from texts(column, values)
+    if column.kind is datetime:
+        yield pc.and_(pc.greater_equal(values, EARLIEST), pc.less_equal(values, arrived_at + LEAD))
+    if column.kind is float:
+        yield pc.less_equal(pc.abs(values), LARGEST_FLOAT)  # neither infinite nor NaN, which is not below anything
+    if stated.minimum is not None:
+        yield pc.greater_equal(values, stated.minimum)
+    if stated.above is not None:
+        yield pc.greater(values, stated.above)
+    if stated.maximum is not None:
+        yield pc.less_equal(values, stated.maximum)
+
+
+def texts(column: Column, values: pa.Array) -> Iterator[pa.Array]:
+    """Say of each text whether it is one of its choices, as long as it may be, and without NUL."""
+    stated = column.field
+    if stated.choices:
+        yield pc.is_in(values, pa.array(stated.choices, pa.string()))
+        return
+    length = pc.utf8_length(values)
+    if stated.min_length is not None:
+        yield pc.greater_equal(length, stated.min_length)
+    if stated.max_length is not None:
+        yield pc.less_equal(length, stated.max_length)
+    yield pc.invert(pc.match_substring(values, "\0"))
+
+
+def faulty(
+    event: type[Event], columns: dict[str, pa.Array], doubts: Sequence[int], arrived_at: datetime
+) -> Iterator[tuple[int, bytes, BrokenContract]]:
+    """Name the fault of each row in doubt, as its JSON has it."""
+    for row in doubts:
+        payload = as_json(event, columns, row)
+        try:
+            check(payload, arrived_at)
+        except BrokenContract as fault:
+            yield row, payload, fault
+
+
+def as_json(event: type[Event], columns: dict[str, pa.Array], row: int) -> bytes:
+    """Write one row as the JSON that a producer would have sent."""
+    document: dict[str, Any] = {"event": event.name}
+    for name, column in columns.items():
+        scalar = column[row]
+        if scalar.is_valid:
+            document[name] = scalar.cast(pa.string()).as_py() if column.type == TYPES[datetime] else scalar.as_py()
+    return json.dumps(document).encode()
