@@ -23,6 +23,7 @@ class Event(Record):
     version: ClassVar[int] = 1
     subject: ClassVar[str] = "user_id"
     time: ClassVar[str] = "event_time"
+    by_user: ClassVar[bool] = True  # else the platform's own doing, which is in no session
 
     event_id: Annotated[
         str, Field("Names this occurrence; a producer that sends it again repeats it.", min_length=1, max_length=128)
@@ -121,6 +122,7 @@ class Exposure(Event):
     """A user was shown an arm of an experiment."""
 
     name: ClassVar[str] = "exposure"
+    by_user: ClassVar[bool] = False
 
     experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128)]
     arm: Annotated[str, Field("The arm shown.", min_length=1, max_length=128)]
@@ -132,6 +134,7 @@ class Reward(Event):
     """An exposed user did what the experiment hopes for."""
 
     name: ClassVar[str] = "reward"
+    by_user: ClassVar[bool] = False
 
     experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128)]
     arm: Annotated[str, Field("The arm that was shown.", min_length=1, max_length=128)]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-INTERACTIONS = ("page_view", "search", "product_view", "add_to_cart", "purchase", "rating")
+from domain.events import EVENTS
+
+INTERACTIONS = tuple(name for name, event in EVENTS.items() if event.by_user)
 """What a person does; exposures and rewards are the platform's own doing and cut no session."""
 
 GAP = timedelta(minutes=30)

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
-from domain.process.sessions import INTERACTIONS
 
 MORNING = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
 Row = dict[str, Any]
@@ -38,6 +37,9 @@ PAUSES = (0.0, 0.5, 20.0, 1799.999999, 1800.0, 7200.0)
 HUMAN, HASTY = (1, 6, 8, 1, 1, 3), (1, 40, 0, 0, 0, 1)
 
 
+OFTEN = {"page_view": 8, "search": 3, "product_view": 8, "add_to_cart": 3, "purchase": 1, "rating": 1}
+
+
 def wander(
     random: Random, user_id: str, events: int, start: datetime = MORNING, pace: tuple[int, ...] = HUMAN
 ) -> list[Row]:
@@ -47,7 +49,7 @@ def wander(
         pause = random.choices(PAUSES, pace)[0]
         at += timedelta(seconds=pause * (random.random() if pause == 20.0 else 1))
         product = random.randrange(5)
-        event = random.choices(INTERACTIONS, [8, 3, 8, 3, 1, 1])[0]
+        event = random.choices(list(OFTEN), list(OFTEN.values()))[0]
         rows.append(
             any_event(
                 event,

@@ -11,7 +11,7 @@ def test_a_session_ends_with_a_pause_of_thirty_minutes() -> None:
 
 
 def test_interactions_are_events_and_the_platforms_own_doing_is_none() -> None:
-    assert set(INTERACTIONS) == set(EVENTS) - {"exposure", "reward"}
+    assert set(EVENTS) - set(INTERACTIONS) == {"exposure", "reward"}
 
 
 @pytest.mark.parametrize(
