@@ -32,7 +32,10 @@ class Load:
 def line_of(event: dict[str, Any] | bytes, largest: int) -> bytes:
     """Write an event as one line; raises Refused for what is none or is too large."""
     if isinstance(event, dict):
-        line = _encoded(event)
+        try:
+            line = _encoder()(event)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise Refused("not_json", f"the event cannot be written as JSON: {error}") from error
     elif isinstance(event, bytes):
         line = _line(event)
     else:
@@ -89,13 +92,6 @@ def _encoder() -> Callable[[Any], bytes]:
         text = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain).encode
         return lambda event: text(event).encode()
     return encode
-
-
-def _encoded(event: dict[str, Any]) -> bytes:
-    try:
-        return _encoder()(event)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise Refused("not_json", f"the event cannot be written as JSON: {error}") from error
 
 
 def _line(event: bytes) -> bytes:

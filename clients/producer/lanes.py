@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,17 +51,6 @@ class Lane:
     failures: int = 0
     rate: float = 0.0
     taken_at: float = 0.0
-
-    def add(self, item: Any, size: int, place: Place | None, target: int) -> bool:
-        """Put an event at the end; say whether that changes when the lane is due: it was empty, or is full."""
-        before = self.size
-        after = self.size = before + size
-        self.items.append(item)
-        if place:
-            self.places.append(place)
-        if before == 0:
-            self.since = time.monotonic()
-        return before == 0 or before < target <= after
 
     def due(self, now: float, linger: float, target: int, hurried: bool) -> float:
         """Say at what time this lane has something to send; infinity if it is empty."""

@@ -89,7 +89,8 @@ class Producer:
         self._chance = random.Random(seed)  # noqa: S311  # jitter and spreading, no secret
         self._journal = Journal(Path(durable_dir), fsync=fsync) if durable_dir else None
         self._lanes = [lane_of(number, lanes) for number in range(lanes)] if ordered else [Lane()]
-        self._turn = threading.Condition()
+        self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
         self._report = Report()
         self._held = 0  # bytes in memory
         self._hurried = 0  # how many wait in flush or close
@@ -109,7 +110,7 @@ class Producer:
     @property
     def report(self) -> Report:
         """Account for every event, at this moment."""
-        with self._turn:
+        with self._lock:
             return replace(self._report, refused=Counter(self._report.refused))
 
     def send(self, event: dict[str, Any] | bytes, key: str | None = None) -> None:
@@ -120,17 +121,17 @@ class Producer:
         try:
             line = line_of(event, self._largest)
             name = self._name(event, key) if self._ordered else key or ""
-            with self._turn:
+            with self._lock:
                 self._take(line, name)
         except Refused as refusal:
-            with self._turn:
+            with self._lock:
                 self._report.sent += 1
                 self._report.refused[refusal.reason] += 1
             raise
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send all now; say whether the stream has it all."""
-        with self._turn:
+        with self._lock:
             self._hurried += 1
             self._turn.notify_all()
             try:
@@ -142,10 +143,10 @@ class Producer:
 
     def close(self, timeout: float = 30.0) -> Report:
         """Send what is left, for so many seconds at most; the rest stays on disk, or is refused as `unconfirmed`."""
-        with self._turn:
+        with self._lock:
             self._closing = True
         done = self.flush(timeout)
-        with self._turn:
+        with self._lock:
             if not self._closed:
                 self._closed = True
                 self._give_up()
@@ -165,30 +166,44 @@ class Producer:
 
     def _take(self, line: bytes, key: str) -> None:
         size = len(line) + OVERHEAD
-        if self._closing or not self._has_room(size):
+        place = None
+        if self._journal:
+            place = self._keep(self._journal, line, key, size)
+            if place is None:
+                return
+        elif self._closing or self._held + size > self._max_buffer:
             self._wait_for_room(size)
-        place = self._write(key, line) if self._journal else None
         self._report.sent += 1
-        if place and (self._report.spilled or self._held + size > self._max_buffer):
-            self._report.spilled += 1
-            return
-        if place and self._journal:
-            self._journal.skip_to_end()
         self._buffer(line, key, size, place)
 
-    def _write(self, key: str, line: bytes) -> Place:
-        assert self._journal
+    def _keep(self, journal: Journal, line: bytes, key: str, size: int) -> Place | None:
+        """Write an event to disk; say where, unless it waits there for room in memory."""
+        if self._closing or not self._has_room(size):
+            self._wait_for_room(size)
         try:
-            return self._journal.append(key, line)
+            place = journal.append(key, line)
         except OSError as error:
             raise Refused("disk", f"the event could not be written to disk: {error}") from error
+        if self._report.spilled or self._held + size > self._max_buffer:
+            self._report.sent += 1
+            self._report.spilled += 1
+            return None
+        journal.skip_to_end()
+        return place
 
     def _buffer(self, line: bytes, key: str, size: int, place: Place | None) -> None:
         lane = self._lanes[crc32(key.encode()) % len(self._lanes)] if self._ordered else self._lanes[0]
-        half = self._held <= self._half
-        self._held += size
+        before, held = lane.size, self._held
+        lane.items.append(line)
+        lane.size = before + size
+        if place:
+            lane.places.append(place)
+        self._held = held + size
         self._report.buffered += 1
-        if lane.add(line, size, place, self._target) or (half and self._held > self._half):
+        if before == 0:
+            lane.since = time.monotonic()
+            self._turn.notify_all()
+        elif before < self._target <= before + size or held <= self._half < held + size:
             self._turn.notify_all()
 
     def _wait_for_room(self, size: int) -> None:
@@ -214,13 +229,13 @@ class Producer:
 
     def _run(self) -> None:
         while True:
-            with self._turn:
+            with self._lock:
                 taken = self._wait_for_work()
                 if self._closed:
                     return
             for lane, items, places, size in taken:
                 parcels = self._pack(items, places, size)
-                with self._turn:
+                with self._lock:
                     lane.waiting.extend(parcels)
             self._request()
 
@@ -257,13 +272,13 @@ class Producer:
 
     def _request(self) -> None:
         """Put what is due in one request, and settle each of its records."""
-        with self._turn:
+        with self._lock:
             chosen = self._choose(time.monotonic())
             self._report.requests += bool(chosen)
         if not chosen:
             return
         codes = self._ask([entry(lane, parcel, self._chance) for lane, parcel in chosen])
-        with self._turn:
+        with self._lock:
             if not self._closed:
                 for (lane, parcel), code in zip(chosen, codes, strict=True):
                     self._settle(lane, parcel, code)
