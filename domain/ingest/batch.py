@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from domain.tables import QUARANTINE, RAW, Table
 
 ROWS_PER_GROUP = 100_000
 SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order stream order
+SLICE = 2_000
 SAMPLE = 256
 """Rows that tell whether a column repeats itself."""
 
@@ -55,7 +57,7 @@ class Chunk:
 
     numbers: Sequence[int]
     owners: Sequence[int]
-    columns: dict[str, pa.Array]
+    columns: dict[str, pa.Array | pa.ChunkedArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,23 +116,26 @@ def plain(
     events: Events, came: Arrivals, records: Sequence[Arrived], faults: list[Fault], ignored: Counter[str]
 ) -> Iterator[tuple[str, Chunk]]:
     """Read the events in JSON: nearly all at once, and those in doubt one by one."""
-    bunches, doubts = bulk.read(events.payloads, taken(came.moments, events.owners))
-    for bunch in bunches:
-        yield bunch.event, Chunk(picked(events.numbers, bunch.rows), picked(events.owners, bunch.rows), bunch.columns)
-    valid: dict[str, list[tuple[int, Valid]]] = defaultdict(list)
-    for row in doubts:
-        owner = events.owners[row]
-        try:
-            event = check(events.payloads[row], records[owner].arrived_at)
-        except BrokenContract as fault:
-            faults.append(Fault(events.numbers[row], owner, events.payloads[row], fault))
-        else:
-            valid[event.event].append((row, event))
-            ignored[event.event] += event.unknown_fields
-    for name, some in valid.items():
-        rows = [row for row, _ in some]
-        columns = columns_of(RAW[name], [event for _, event in some])
-        yield name, Chunk(picked(events.numbers, rows), picked(events.owners, rows), columns)
+    for start in range(0, len(events.payloads), SLICE):  # in slices, so that few values are in memory twice
+        stop = start + SLICE
+        payloads, numbers = events.payloads[start:stop], events.numbers[start:stop]
+        owners = events.owners[start:stop]
+        bunches, doubts = bulk.read(payloads, taken(came.moments, owners))
+        for bunch in bunches:
+            yield bunch.event, Chunk(picked(numbers, bunch.rows), picked(owners, bunch.rows), bunch.columns)
+        valid: dict[str, list[tuple[int, Valid]]] = defaultdict(list)
+        for row in doubts:
+            try:
+                event = check(payloads[row], records[owners[row]].arrived_at)
+            except BrokenContract as fault:
+                faults.append(Fault(numbers[row], owners[row], payloads[row], fault))
+            else:
+                valid[event.event].append((row, event))
+                ignored[event.event] += event.unknown_fields
+        for name, some in valid.items():
+            rows = [row for row, _ in some]
+            columns = columns_of(RAW[name], [event for _, event in some])
+            yield name, Chunk(picked(numbers, rows), picked(owners, rows), columns)
 
 
 def framed(events: Events, records: Sequence[Arrived], faults: list[Fault]) -> Iterator[tuple[str, Chunk]]:
@@ -162,11 +167,12 @@ def merged(chunks: Sequence[Chunk]) -> Chunk:
         return chunks[0]
     numbers = [number for chunk in chunks for number in chunk.numbers]
     owners = [owner for chunk in chunks for owner in chunk.owners]
+    joined = {name: pa.chunked_array([chunk.columns[name] for chunk in chunks]) for name in chunks[0].columns}
+    if all(one.numbers[-1] < other.numbers[0] for one, other in pairwise(chunks)):
+        return Chunk(numbers, owners, joined)
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
-    joined = {
-        name: pa.concat_arrays([chunk.columns[name] for chunk in chunks]).take(pa.array(order, pa.int32()))
-        for name in chunks[0].columns
-    }
+    places = pa.array(order, pa.int32())
+    joined = {name: column.combine_chunks().take(places) for name, column in joined.items()}
     return Chunk([numbers[place] for place in order], [owners[place] for place in order], joined)
 
 
@@ -202,9 +208,9 @@ def by_day(table: Table, chunk: Chunk, came: Arrivals) -> Iterator[Part]:
         "sequence": taken(came.sequences, owners),
     }
     rows = pa.Table.from_arrays([{**chunk.columns, **came_in}[field.name] for field in schema], schema=schema)
-    days = dict.fromkeys(came.days[owner] for owner in owners)
+    days = came.days[:1] if len(set(came.days)) == 1 else list(dict.fromkeys(came.days[owner] for owner in owners))
     if len(days) == 1:
-        yield Part(table, next(iter(days)), rows)
+        yield Part(table, days[0], rows)
         return
     for day in days:
         mask = pa.array([came.days[owner] == day for owner in owners], pa.bool_())
