@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
-
 MORNING = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
 Row = dict[str, Any]
 

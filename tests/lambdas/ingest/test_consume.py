@@ -109,7 +109,8 @@ def test_every_record_is_counted(lake: Lake, capsys: pytest.CaptureFixture[str])
     for line in lines:
         for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]:
             sums[metric["Name"]] = sums.get(metric["Name"], 0) + line[metric["Name"]]
-    assert sums == {"Received": 6, "Landed": 3, "Quarantined": 1, "Duplicates": 2, "Imbalance": 0}
+    expected = {"Received": 6, "Landed": 3, "Quarantined": 1, "Duplicates": 2, "Imbalance": 0}
+    assert {name: sums[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3, 4])
