@@ -120,6 +120,7 @@ def plain(
         stop = start + SLICE
         payloads, numbers = events.payloads[start:stop], events.numbers[start:stop]
         owners = events.owners[start:stop]
+        events.payloads[start:stop] = [b""] * len(payloads)  # let go of what a frame held once it is in columns
         bunches, doubts = bulk.read(payloads, taken(came.moments, owners))
         for bunch in bunches:
             yield bunch.event, Chunk(picked(numbers, bunch.rows), picked(owners, bunch.rows), bunch.columns)

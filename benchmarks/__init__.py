@@ -1,0 +1,1 @@
+"""Each figure beside its peers and the physical limit."""

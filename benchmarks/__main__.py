@@ -1,0 +1,23 @@
+"""Run all benchmarks, or those named: `python -m benchmarks [consume] [produce]`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+BENCHMARKS = ("consume", "produce")
+"""Modules of this package, in the order in which they run; each in a process of its own."""
+
+
+def main(wanted: list[str]) -> int:
+    """Run benchmarks one after another; return how many failed."""
+    unknown = set(wanted) - set(BENCHMARKS)
+    if unknown:
+        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    names = [name for name in BENCHMARKS if not wanted or name in wanted]
+    return sum(subprocess.call([sys.executable, "-m", f"benchmarks.{name}"]) != 0 for name in names)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
