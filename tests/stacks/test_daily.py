@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from sagemaker_jobs.propensity.settings import TrainSettings, ValidateSettings
-from stacks import names
+from stacks import jobs, names
 from stacks.daily import Place, definition
-from stacks.jobs import DAILY
 from tests.stacks.synthesized import stage
 from tests.test_stacks import definition as deployed_definition
 from tests.test_stacks import function
@@ -71,7 +70,7 @@ def test_every_step_keeps_what_the_steps_before_it_found(name: str) -> None:
 
 
 def test_the_steps_follow_the_data() -> None:
-    order = [*(job.title for job in DAILY), "Plan", "Trainable"]
+    order = [*(job.title for job in jobs.DAILY), "Plan", "Trainable"]
 
     assert [STATES[name].get("Next") for name in order[:-1]] == order[1:]
     assert STATES["Trainable"]["Choices"][0]["Next"] == "Train"
@@ -84,8 +83,8 @@ def test_the_steps_follow_the_data() -> None:
 
 
 def test_no_job_of_the_day_reads_what_a_later_one_writes() -> None:
-    for place, job in enumerate(DAILY):
-        written_later = {table.full_name for later in DAILY[place:] for table in later.writes}
+    for place, job in enumerate(jobs.DAILY):
+        written_later = {table.full_name for later in jobs.DAILY[place:] for table in later.writes}
         assert not {table.full_name for table in job.reads} & written_later
 
 
