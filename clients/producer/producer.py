@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import random
 import threading
 import time
@@ -56,7 +57,8 @@ class Producer:
     share `lanes`, each with one frame on its way.  `max_buffer`: bytes of events in memory at most.  `block`: seconds
     that `send` waits for room at most; then the event is refused.  `durable_dir`: keep each event on disk until the
     stream has it, also beyond the process (see `journal`; `fsync` beyond the machine's power too); what memory has no
-    room for waits there, up to `max_disk` bytes.
+    room for waits there, up to `max_disk` bytes.  `columnar`: events that the platform declares travel as Arrow columns
+    (needs pyarrow), each kind in frames of its own, so that order is kept among a key's events of one kind.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Producer:
         block: float = 1.0,
         frame_bytes: int = 1024 * 1024,
         record_limit: int = BYTES_A_RECORD,
+        columnar: bool = False,
         seed: int | None = None,
     ) -> None:
         self._stream = stream
@@ -88,6 +91,7 @@ class Producer:
         self._largest = min(largest_event(record_limit), self._half)
         self._chance = random.Random(seed)  # noqa: S311  # jitter and spreading, no secret
         self._journal = Journal(Path(durable_dir), fsync=fsync) if durable_dir else None
+        self._columns = importlib.import_module("clients.producer.columns") if columnar else None
         self._lanes = [lane_of(number, lanes) for number in range(lanes)] if ordered else [Lane()]
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
@@ -119,7 +123,7 @@ class Producer:
         The key, for order, is `key` or the event's field that the producer was told.
         """
         try:
-            line = line_of(event, self._largest)
+            line = self._row(event) if self._columns else line_of(event, self._largest)
             name = self._name(event, key) if self._ordered else key or ""
             with self._lock:
                 self._take(line, name)
@@ -164,8 +168,16 @@ class Producer:
             raise Refused("key", detail)
         return key
 
-    def _take(self, line: bytes, key: str) -> None:
-        size = len(line) + OVERHEAD
+    def _row(self, event: dict[str, Any] | bytes) -> Any:
+        """Take an event as columns if that is certain to fit; on disk it is JSON."""
+        assert self._columns
+        row = None if self._journal else self._columns.row_of(event)
+        if row is None or row.characters * self._columns.ESCAPED + 1_000 > self._largest:
+            return line_of(event, self._largest)
+        return row
+
+    def _take(self, line: Any, key: str) -> None:
+        size = (len(line) if isinstance(line, bytes) else line.characters) + OVERHEAD
         place = None
         if self._journal:
             place = self._keep(self._journal, line, key, size)
@@ -191,7 +203,7 @@ class Producer:
         journal.skip_to_end()
         return place
 
-    def _buffer(self, line: bytes, key: str, size: int, place: Place | None) -> None:
+    def _buffer(self, line: Any, key: str, size: int, place: Place | None) -> None:
         lane = self._lanes[crc32(key.encode()) % len(self._lanes)] if self._ordered else self._lanes[0]
         before, held = lane.size, self._held
         lane.items.append(line)
@@ -240,13 +252,16 @@ class Producer:
             self._request()
 
     def _pack(self, items: list[Any], places: list[Place], size: int) -> list[Parcel]:
+        """Pack events into frames of about the size that was asked for, each with its events' places."""
         step = max(1, len(items) * self._target // size)
-        loads = [
-            load
-            for start in range(0, len(items), step)
-            for load in framed(items[start : start + step], self._record_limit)
-        ]
-        return parcelled(loads, places, size)
+        parcels: list[Parcel] = []
+        for start in range(0, len(items), step):
+            some = items[start : start + step]
+            where = places[start : start + step]
+            groups = self._columns.packed(some, self._record_limit) if self._columns else None
+            for numbers, loads in groups or [(range(len(some)), framed(some, self._record_limit))]:
+                parcels += parcelled(loads, [where[number] for number in numbers] if where else [])
+        return sized(parcels, size)
 
     def _wait_for_work(self) -> list[tuple[Lane, list[Any], list[Place], int]]:
         """Wait until a lane is due; take the events of those whose frames are to be packed."""
@@ -362,15 +377,21 @@ def entry(lane: Lane, parcel: Parcel, chance: random.Random) -> dict[str, Any]:
     return {"Data": parcel.data, "PartitionKey": lane.key, "ExplicitHashKey": lane.hash_key}
 
 
-def parcelled(loads: list[Load], places: list[Place], size: int) -> list[Parcel]:
-    """Give each frame its part of the events' places and of what they took in memory."""
-    total = left = sum(load.count for load in loads)
-    parcels, held = [], size
+def parcelled(loads: list[Load], places: list[Place]) -> list[Parcel]:
+    """Give each frame its part of the events' places."""
+    parcels, start = [], 0
     for load in loads:
-        share = held if load.count == left else size * load.count // total
-        start = total - left
-        parcels.append(Parcel(load.data, load.count, share, places[start : start + load.count]))
-        left, held = left - load.count, held - share
+        parcels.append(Parcel(load.data, load.count, 0, places[start : start + load.count]))
+        start += load.count
+    return parcels
+
+
+def sized(parcels: list[Parcel], size: int) -> list[Parcel]:
+    """Give each frame its part of what all their events took in memory."""
+    total = sum(parcel.count for parcel in parcels)
+    for parcel in parcels:
+        parcel.size = size * parcel.count // total
+    parcels[-1].size += size - sum(parcel.size for parcel in parcels)
     return parcels
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,16 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import boto3
 import msgspec
+import pyarrow as pa
 import pytest
+import urllib3
+from botocore.config import Config as BotoConfig
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -27,8 +33,11 @@ from clients.producer import DirectoryInUse, Producer, Refused, Report, encoding
 from clients.producer.encoding import Load, framed, largest_event
 from clients.producer.journal import SEGMENT_BYTES, Journal, Place
 from clients.producer.lanes import FIRST_PAUSE, LONGEST_PAUSE, Lane, failed_pause, throttled_pause
-from clients.producer.producer import BYTES_A_RECORD, parcelled
+from clients.producer.producer import BYTES_A_RECORD, parcelled, sized
+from domain.contract.arrow import arrow_schema
+from domain.events import EVENTS
 from domain.ingest.frames import Codec, unpack
+from local.cloud import Cloud
 
 SEED = 20260301
 THROTTLED = "ProvisionedThroughputExceededException"
@@ -410,7 +419,7 @@ def test_a_frame_that_is_too_large_for_a_record_is_halved_in_order() -> None:
 def test_every_place_goes_with_its_frame() -> None:
     places = [Place(1, number) for number in range(7)]
 
-    parcels = parcelled([Load(b"a", 3), Load(b"b", 4)], places, 100)
+    parcels = sized(parcelled([Load(b"a", 3), Load(b"b", 4)], places), 100)
 
     assert [parcel.places for parcel in parcels] == [places[:3], places[3:]]
     assert sum(parcel.size for parcel in parcels) == 100
@@ -445,6 +454,171 @@ def test_json_is_the_same_without_the_fast_encoder(monkeypatch: pytest.MonkeyPat
         encoding._encoder.cache_clear()
 
     assert slow == fast
+
+
+# Columns
+
+
+def page_view(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "event": "page_view",
+        "event_id": f"e-{number}",
+        "event_time": f"2026-03-01T12:00:00.{number % 1000:03d}+01:00",
+        "user_id": f"u-{number % 20}",
+        "page": "/caf\u00e9",
+        "device": "mobile",
+        "country": "DE",
+        **more,
+    }
+
+
+def search(number: int, **more: Any) -> dict[str, Any]:
+    event = {**page_view(number), "event": "search", "query": "shoes", "results": number, **more}
+    return {name: value for name, value in event.items() if name not in ("page", "device", "country")}
+
+
+def sent_in_columns(*events: Any, **how: Any) -> dict[str, list[Any]]:
+    stream = Stream()
+    with Producer("s", client=stream, columnar=True, **how) as producer:
+        for event in events:
+            producer.send(event)
+    assert (producer.report.accepted, producer.report.imbalance) == (len(events), 0)
+    found: dict[str, list[Any]] = {"ndjson": [], "arrow": []}
+    for entry in stream.taken:
+        frame = unpack(entry["Data"])
+        if frame.kind == "arrow":
+            table = pa.ipc.open_stream(frame.payload).read_all()
+            assert table.num_rows == frame.count
+            found["arrow"].append(table)
+        else:
+            found["ndjson"] += events_of(entry["Data"])
+    return found
+
+
+def test_declared_events_travel_as_columns_each_kind_in_frames_of_its_own() -> None:
+    events = [make(number) for number in range(300) for make in (page_view, search)]
+
+    found = sent_in_columns(*events)
+
+    assert found["ndjson"] == []
+    rows: dict[bytes, list[Any]] = defaultdict(list)
+    for table in found["arrow"]:
+        name = table.schema.metadata[b"event"]
+        assert table.schema.equals(arrow_schema(EVENTS[name.decode()].columns()))
+        rows[name] += table.to_pylist()
+    assert [row["results"] for row in rows[b"search"]] == list(range(300))
+    assert [row["event_id"] for row in rows[b"page_view"]] == [f"e-{number}" for number in range(300)]
+    assert rows[b"page_view"][7]["event_time"] == datetime(2026, 3, 1, 11, 0, 0, 7_000, tzinfo=timezone.utc)
+    assert rows[b"page_view"][7]["referrer"] is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        page_view(1, page=None),
+        page_view(1, page=1),
+        page_view(1, unknown="x"),
+        page_view(1, version=2),
+        page_view(1, version=True),
+        page_view(1, event_time="2026-03-01T12:00:00"),
+        page_view(1, event_time="2026-03-01 12:00:00Z"),
+        page_view(1, event_time="2026-03-01T12:00:00.0000001Z"),
+        page_view(1, event_time="2026-02-30T12:00:00Z"),
+        page_view(1, page="half \ud800"),
+        search(1, results=True),
+        search(1, results=1.5),
+        search(1, results=1 << 63),
+        {"event": "nothing"},
+    ],
+)
+def test_what_columns_cannot_hold_goes_as_the_json_that_it_is(odd: dict[str, Any]) -> None:
+    found = sent_in_columns(odd)
+
+    assert found["arrow"] == []
+    [event] = found["ndjson"]
+    assert {"version": 1, **odd} == {"version": 1, **event}
+
+
+def test_columns_and_a_journal_go_together(tmp_path: Path) -> None:
+    found = sent_in_columns(*(page_view(number) for number in range(50)), durable_dir=tmp_path, ordered=True)
+
+    assert sorted(event["event_id"] for event in found["ndjson"]) == sorted(f"e-{number}" for number in range(50))
+
+
+# The laptop cloud
+
+
+@pytest.fixture(scope="module")
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A laptop cloud in a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        cloud = Cloud(free.getsockname()[1], tmp_path_factory.mktemp("laptop"))
+    command = [sys.executable, "-m", "local", "--port", str(cloud.port), "--state", str(cloud.state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        yield cloud
+        process.terminate()
+
+
+def break_on_purpose(cloud: Cloud, faults: list[dict[str, Any]]) -> None:
+    answer = urllib3.request("PUT", f"{cloud.endpoint}/_cloud/faults", body=json.dumps(faults))
+    assert answer.status == 200, answer.data
+
+
+def arrived(cloud: Cloud, stream: str) -> dict[str, list[dict[str, Any]]]:
+    kinesis = cloud.client("kinesis")
+    found: dict[str, list[dict[str, Any]]] = {}
+    for shard in kinesis.list_shards(StreamName=stream)["Shards"]:
+        name = shard["ShardId"]
+        place = kinesis.get_shard_iterator(StreamName=stream, ShardId=name, ShardIteratorType="TRIM_HORIZON")
+        iterator, found[name] = place["ShardIterator"], []
+        while records := (answer := kinesis.get_records(ShardIterator=iterator))["Records"]:
+            found[name] += [event for record in records for event in events_of(record["Data"])]
+            iterator = answer["NextShardIterator"]
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.usefixtures("hasty")
+def test_a_stream_with_faults_gets_every_event_and_keeps_each_keys_order(
+    laptop: Cloud, tmp_path: Path, ordered: bool
+) -> None:
+    name, kinesis = f"producer-{ordered}", laptop.client("kinesis")
+    kinesis.create_stream(StreamName=name, ShardCount=4)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name)
+    break_on_purpose(
+        laptop,
+        [
+            {"fault": "throttle", "stream": name, "probability": 0.3, "share": 0.5, "seed": SEED},
+            {"fault": "throttle", "stream": name, "probability": 0.2, "code": "InternalFailure", "seed": SEED + 1},
+            {"fault": "throttle", "stream": name, "probability": 0.1, "whole": True, "seed": SEED + 2},
+            {"fault": "drop", "service": "kinesis", "operation": "PutRecords", "probability": 0.2, "seed": SEED + 3},
+        ],
+    )
+    once = BotoConfig(retries={"total_max_attempts": 1})
+    client = boto3.Session("an-id", "a-key", region_name=laptop.region).client(
+        "kinesis", endpoint_url=laptop.endpoint, config=once
+    )
+    with Producer(name, client=client, ordered=ordered, durable_dir=tmp_path, frame_bytes=5_000) as producer:
+        for number in range(3_000):
+            producer.send(any_event(number))
+            if number % 100 == 0:
+                producer.flush(10)
+
+    report = producer.report
+    break_on_purpose(laptop, [])
+    shards = arrived(laptop, name)
+    assert (report.accepted, report.imbalance, report.spilled) == (3_000, 0, 0)
+    assert report.throttled > 0
+    assert report.retried > 0
+    assert {event["number"] for events in shards.values() for event in events} == set(range(3_000))
+    assert all(shards.values())
+    if ordered:
+        for events in shards.values():
+            assert_in_order_but_for_resends(events)
 
 
 # The journal
