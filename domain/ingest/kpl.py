@@ -7,6 +7,7 @@ from hashlib import md5
 MAGIC = b"\xf3\x89\x9a\xc2"
 DIGEST = 16
 LONGEST_VARINT = 10
+SHORTEST = 4
 KEY_TABLE, HASH_KEY_TABLE, RECORD = 1, 2, 3
 KEY_INDEX, HASH_KEY_INDEX, DATA = 1, 2, 3
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -64,6 +65,10 @@ def _payloads(message: bytes) -> list[bytes]:
 
 def _record(message: bytes, place: int, end: int) -> tuple[bytes, int, int]:
     """Read one record: its payload, and the numbers of its key and of its explicit hash key, -1 without one."""
+    if end - place > SHORTEST and message[place] == KEY_INDEX << 3 and message[place + 1] < 0x80:  # noqa: PLR2004
+        start = _data(message, place + 2, end)  # as nearly all are: a key of one byte, then the data up to the end
+        if start:
+            return message[start:end], message[place + 1], -1
     payload: bytes | None = None
     key, hash_key = -1, -1
     while place < end:
@@ -81,6 +86,14 @@ def _record(message: bytes, place: int, end: int) -> tuple[bytes, int, int]:
     if place != end or payload is None or key < 0:
         raise BadAggregate("a record in the aggregate lacks its key or its data, or goes beyond its end")
     return payload, key, hash_key
+
+
+def _data(message: bytes, place: int, end: int) -> int:
+    """Find where the data begin if they are all that is left of a record, 0 if not."""
+    if message[place] != DATA << 3 | BYTES:
+        return 0
+    length, start = _number(message, place + 1)
+    return start if start + length == end else 0
 
 
 def _number(message: bytes, place: int) -> tuple[int, int]:
