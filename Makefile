@@ -17,9 +17,9 @@ synth: .venv/ready node   ## write the templates to cdk.out
 deploy: .venv/ready node  ## deploy to the account of your credentials
 	@cdk deploy --all -c stage=$(STAGE)
 check: .venv/ready-test   ## format, lint, types and the fast tests
-	@ruff format --check . && ruff check . && mypy . && pytest -q -m "not slow"
+	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup -m "not slow"
 test: .venv/ready-test    ## everything
-	@ruff format --check . && ruff check . && mypy . && pytest -q
+	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup
 bench: .venv/ready-test   ## each figure beside its peers and the physical limit
 	@python -m benchmarks
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -16,9 +16,31 @@ STAGES = ("platform", "sent", "removed")
 """What a test may ask of the platform: that it is there, that newcomers have sent to it, that it is gone."""
 
 
+TOGETHER = {"platform": ("stacks", "test_makefile", "test_stacks"), "spark": ("glue_jobs",)}
+"""What shares something costly or exclusive: the checkout's cdk.out, a Spark session; the rest goes file by file."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests of the platform after all others, so that it lives no longer than needed, and by stage."""
-    items.sort(key=lambda item: [stage in getattr(item, "fixturenames", ()) for stage in reversed(STAGES)])
+    """Order the platform's tests by stage, its removal last of all, and keep together what shares something.
+
+    They come first, since two processes share the suite and these take longest.
+    """
+    items.sort(key=lambda item: (group(item) != "platform", *(stage in fixtures(item) for stage in reversed(STAGES))))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def group(item: pytest.Item) -> str:
+    """Name the tests that one process runs, one after another."""
+    if "platform" in fixtures(item):
+        return "platform"
+    places = item.path.with_suffix("").relative_to(item.config.rootpath).parts
+    return next((name for name, shared in TOGETHER.items() if set(shared) & set(places)), str(item.path))
+
+
+def fixtures(item: pytest.Item) -> Sequence[str]:
+    """Name what a test asks for; doctests ask for nothing."""
+    return getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ ROOMS = {
 CORE = {"numpy", "pyarrow", "msgspec"}  # what rules may use besides the standard library
 HEAVY = {"boto3", "botocore", "pyspark", "aws_cdk", "constructs", "jsii", "pandas", "sklearn", "pyiceberg"}
 RUNTIME = {"boto3", "botocore"}  # what Lambda's own Python brings
-PACKAGES = {"arrow": {"pyarrow", "msgspec"}, "iceberg": {"pyarrow", "msgspec", "pyiceberg"}}
+PACKAGES = {"arrow": {"pyarrow", "msgspec", "pybase64"}, "iceberg": {"pyarrow", "msgspec", "pyiceberg"}}
 FUNCTIONS = {
     "ingest/consume": "arrow",
     "ingest/commit": "iceberg",
