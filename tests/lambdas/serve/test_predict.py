@@ -41,7 +41,7 @@ class Endpoint:
 @pytest.fixture
 def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
     with tarfile.open(build_baseline(tmp_path / "model.tar.gz")) as archive:
-        archive.extractall(tmp_path / "model", filter="data")
+        archive.extractall(tmp_path / "model")
     found = Endpoint(serve.model_fn(str(tmp_path / "model")))
     monkeypatch.setattr(predict, "runtime", lambda: found)
     monkeypatch.setattr(predict, "settings", lambda: PredictSettings(endpoint="rivermill-propensity"))

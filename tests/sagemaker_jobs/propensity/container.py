@@ -33,7 +33,7 @@ class Container:
     def prepare(self, table: pa.Table) -> None:
         """Lay down the code, the dataset and the baseline as champion."""
         with tarfile.open(build_source(self.root / "source.tar.gz")) as archive:
-            archive.extractall(self.root / "code", filter="data")
+            archive.extractall(self.root / "code")
         write_channel(table, self.root / "dataset")
         build_baseline(self.root / "champion" / "model.tar.gz")
 
