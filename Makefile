@@ -21,7 +21,7 @@ check: .venv/ready-test   ## format, lint, types and the fast tests
 test: .venv/ready-test    ## everything
 	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup
 bench: .venv/ready-test   ## each figure beside its peers and the physical limit
-	@python -m benchmarks
+	@pip install -q --disable-pip-version-check -r requirements-bench.txt && python -m benchmarks
 
 node: .venv/ready
 	@command -v node >/dev/null || { echo "rivermill: there is no node on the PATH: run .venv/bin/python -m local.tools, which puts one into .venv" >&2; exit 2; }
