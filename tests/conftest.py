@@ -20,6 +20,7 @@ TOGETHER = {"platform": ("stacks", "test_makefile", "test_stacks"), "spark": ("g
 """What shares something costly or exclusive: the checkout's cdk.out, a Spark session; the rest goes file by file."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the platform's tests by stage, its removal last of all, and keep together what shares something.
 

@@ -121,10 +121,13 @@ def forget() -> None:
 @pytest.fixture
 def tables(lake: Lake) -> Iterator[None]:
     """The tables that the records of these tests have a part in, and one that they have none in."""
-    boto3.client("glue").create_database(DatabaseInput={"Name": "raw"})
+    glue = boto3.client("glue")
+    if any(found["Name"] == "raw" for found in glue.get_databases()["DatabaseList"]):
+        glue.delete_database(Name="raw")  # moto's state is the process's: other tests have left theirs
+    glue.create_database(DatabaseInput={"Name": "raw"})
     create_tables(commit.catalog())
     yield
-    boto3.client("glue").delete_database(Name="raw")
+    glue.delete_database(Name="raw")
 
 
 def create_tables(catalog: Catalog) -> None:
