@@ -3,6 +3,8 @@ PYTHON ?= python3
 EVENTS ?= 200000
 STAGE ?= dev
 PORT ?= 4566
+# These share one deployed platform, which two processes cannot.
+PLATFORM := tests/test_day.py tests/test_clients.py
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
 # Major versions of Node that work and that jsii would shout about at each synth.
@@ -19,7 +21,7 @@ deploy: .venv/ready node  ## deploy to the account of your credentials
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup -m "not slow"
 test: .venv/ready-test    ## everything
-	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup
+	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup $(PLATFORM:%=--ignore=%) && pytest -q $(PLATFORM)
 bench: .venv/ready-test   ## each figure beside its peers and the physical limit
 	@pip install -q --disable-pip-version-check -r requirements-bench.txt && python -m benchmarks
 

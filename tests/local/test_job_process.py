@@ -62,6 +62,8 @@ def test_lines_reach_the_log_while_the_program_runs(cloud: Cloud, tmp_path: Path
     begun = time.monotonic()
 
     def copied() -> bool:
+        if not logs.describe_log_groups(logGroupNamePrefix="/tests/programs")["logGroups"]:
+            return False
         found = logs.describe_log_streams(logGroupName="/tests/programs")["logStreams"]
         return any(stream["logStreamName"] == process.output.stream for stream in found)
 
