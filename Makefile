@@ -3,8 +3,8 @@ PYTHON ?= python3
 EVENTS ?= 200000
 STAGE ?= dev
 PORT ?= 4566
-# These share one deployed platform, which two processes cannot.
-PLATFORM := tests/test_day.py tests/test_clients.py
+# Two processes; what shares a deployed platform or a Spark session stays in one, the platform's tests first (tests/conftest.py).
+PYTEST := pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
 # Major versions of Node that work and that jsii would shout about at each synth.
@@ -19,9 +19,9 @@ synth: .venv/ready node   ## write the templates to cdk.out
 deploy: .venv/ready node  ## deploy to the account of your credentials
 	@cdk deploy --all -c stage=$(STAGE)
 check: .venv/ready-test   ## format, lint, types and the fast tests
-	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup -m "not slow"
+	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
 test: .venv/ready-test    ## everything
-	@ruff format --check . && ruff check . && mypy . && pytest -q -n 2 --dist loadgroup $(PLATFORM:%=--ignore=%) && pytest -q $(PLATFORM)
+	@ruff format --check . && ruff check . && mypy . && $(PYTEST)
 bench: .venv/ready-test   ## each figure beside its peers and the physical limit
 	@pip install -q --disable-pip-version-check -r requirements-bench.txt && python -m benchmarks
 

@@ -1,13 +1,17 @@
-"""One deployed platform for the tests that need it whole; they come last, and its removal last of all."""
+"""One laptop cloud for a process's tests, one deployed platform for those that need it whole, and who runs where."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from demo.day import run_day
+from local import processes
+from local.cloud import Cloud
+from local.server import listen
 from stacks.jobs import JOBS
 from tests import platform as whole
 from tests.platform import Day, Platform
@@ -24,7 +28,7 @@ TOGETHER = {"platform": ("stacks", "test_makefile", "test_stacks"), "spark": ("g
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the platform's tests by stage, its removal last of all, and keep together what shares something.
 
-    They come first, since two processes share the suite and these take longest.
+    The platform's come first: two processes share the suite, and these take longest.
     """
     items.sort(key=lambda item: (group(item) != "platform", *(stage in fixtures(item) for stage in reversed(STAGES))))
     for item in items:
@@ -36,12 +40,25 @@ def group(item: pytest.Item) -> str:
     if "platform" in fixtures(item):
         return "platform"
     places = item.path.with_suffix("").relative_to(item.config.rootpath).parts
-    return next((name for name, shared in TOGETHER.items() if set(shared) & set(places)), str(item.path))
+    return next((name for name, shared in TOGETHER.items() if set(shared) & set(places)), "-".join(places))
 
 
 def fixtures(item: pytest.Item) -> Sequence[str]:
     """Name what a test asks for; doctests ask for nothing."""
     return getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One laptop cloud for all tests of a process: moto's backends, which it mends, are one to a process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cloud = Cloud(port, tmp_path_factory.mktemp("cloud"))
+    listener = listen(cloud)
+    yield cloud
+    listener.close()
+    processes.end_all()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,7 @@ def found(kind: str, properties: dict[str, Any]) -> str:
     return "\n".join(str(breach) for breach in limits.breaches(template(kind, properties)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_our_own_templates_keep_every_limit(name: str) -> None:
     for each in stage(name).templates.values():

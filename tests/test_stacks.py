@@ -93,6 +93,7 @@ def test_what_the_platform_stands_on_never_expires(templates: dict[str, Template
     assert not [name for name, part in ending.items() if prefix.startswith(part) or part.startswith(prefix)]
 
 
+@pytest.mark.slow
 def test_two_switches_together_give_up_data() -> None:
     given_up = synthesize(CONFIGS["dev"], destroy_data=True).templates[LAKE]
 

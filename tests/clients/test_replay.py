@@ -11,13 +11,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from clients.replay.__main__ import main
 from clients.replay.mapping import InvalidMapping, Mapping
@@ -26,6 +24,7 @@ from clients.replay.rows import Row, columns, read
 from clients.replay.translate import BadRow, Translated, Translator, days_to, read_time
 from domain.events import EVENTS
 from domain.ingest.contract import check
+from local.cloud import Cloud
 
 NOW = datetime(2026, 3, 2, tzinfo=timezone.utc)
 MAPPINGS = Path(__file__).parents[2] / "clients" / "mappings"
@@ -86,12 +85,15 @@ def csv_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        client = boto3.client("kinesis")
-        client.create_stream(StreamName="clicks", ShardCount=1)
-        yield client
+def stream(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name, value in cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    client = cloud.client("kinesis")
+    client.create_stream(StreamName="clicks", ShardCount=1)
+    client.get_waiter("stream_exists").wait(StreamName="clicks", WaiterConfig={"Delay": 1})
+    yield client
+    client.delete_stream(StreamName="clicks")
+    client.get_waiter("stream_not_exists").wait(StreamName="clicks", WaiterConfig={"Delay": 1})
 
 
 def arrived(client: Any) -> list[dict[str, Any]]:

@@ -7,14 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from clients.send import BYTES_A_RECORD, BYTES_A_REQUEST, RECORDS_A_REQUEST, Waiting, send
+from local.cloud import Cloud
 
 SEED = 20260301
 
@@ -145,27 +144,25 @@ def test_a_throttled_or_lost_request_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_stream_that_does_not_exist_is_named(threads: int) -> None:
+def test_a_stream_that_does_not_exist_is_named(cloud: Cloud, threads: int) -> None:
     def endless() -> Iterator[tuple[str, bytes]]:
         while True:
             yield ("a", b"x")
 
-    with mock_aws():
-        client = boto3.client("kinesis", region_name="us-east-1")
-        with pytest.raises(ClientError, match="nowhere"):
-            send(endless(), "nowhere", client=client, threads=threads)
+    with pytest.raises(ClientError, match="nowhere"):
+        send(endless(), "nowhere", client=cloud.client("kinesis"), threads=threads)
 
 
-def test_records_reach_a_real_stream() -> None:
-    with mock_aws():
-        client = boto3.client("kinesis", region_name="us-east-1")
-        client.create_stream(StreamName="s", ShardCount=1)
+def test_records_reach_a_real_stream(cloud: Cloud) -> None:
+    client = cloud.client("kinesis")
+    client.create_stream(StreamName="sent-to", ShardCount=1)
+    client.get_waiter("stream_exists").wait(StreamName="sent-to", WaiterConfig={"Delay": 1})
 
-        report = send(any_records(1_200), "s", client=client)
+    report = send(any_records(1_200), "sent-to", client=client)
 
-        shard = client.list_shards(StreamName="s")["Shards"][0]["ShardId"]
-        iterator = client.get_shard_iterator(StreamName="s", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
-        found = client.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+    shard = client.list_shards(StreamName="sent-to")["Shards"][0]["ShardId"]
+    iterator = client.get_shard_iterator(StreamName="sent-to", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    found = client.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
     assert report.accepted == 1_200
     assert by_key([(record["PartitionKey"], record["Data"]) for record in found]) == by_key(any_records(1_200))
 

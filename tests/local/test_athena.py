@@ -248,6 +248,7 @@ def test_a_plain_parquet_table_with_partitions_is_read(cloud: Cloud, ask: Ask, s
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(rows=st.lists(st.tuples(st.none() | text, st.none() | text), min_size=1, max_size=5))
 def test_any_text_and_null_survive_the_csv(

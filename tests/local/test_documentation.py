@@ -7,11 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from local import event_sources, faults
 
 PAGE = (Path(__file__).parents[2] / "docs" / "laptop-cloud.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_page_tells_of_every_flag() -> None:
     usage = subprocess.run([sys.executable, "-m", "local", "--help"], capture_output=True, text=True, check=True).stdout
 

@@ -48,6 +48,7 @@ def test_every_state_is_reached_and_every_way_leads_to_a_state() -> None:
     assert reached(DAILY["StartAt"], set()) == set(STATES)
 
 
+@pytest.mark.slow
 def test_what_is_deployed_is_what_is_written() -> None:
     """The CDK drops nulls on the way, and with a null ResultPath a step's input is lost."""
     deployed = deployed_definition(stage("dev").templates)["States"]

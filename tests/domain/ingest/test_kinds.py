@@ -193,6 +193,7 @@ def plain(record: dict[str, Any]) -> bytes:
     return base64.b64decode(record["kinesis"]["data"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_no_message_however_wrong_raises_anything_else(seed: int) -> None:
     """2,000 messages with a true digest and false insides."""

@@ -94,6 +94,7 @@ class Mapping:
         self.done = self.end
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 14), st.data())
 def test_a_shard_lands_exactly_once_whatever_fails(length: int, data: st.DataObject) -> None:
@@ -118,6 +119,7 @@ def test_a_shard_lands_exactly_once_whatever_fails(length: int, data: st.DataObj
     assert_exactly_once(bucket, records)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.integers(1, 12), st.data())
 def test_two_writers_at_once_land_each_record_once(length: int, data: st.DataObject) -> None:

@@ -35,6 +35,7 @@ def test_the_same_seed_draws_the_same_in_blocks_of_any_size(monkeypatch: pytest.
     assert (np.concatenate(blocks) == whole).all()
 
 
+@pytest.mark.slow
 def test_nineteen_of_twenty_intervals_of_the_auc_hold_the_truth() -> None:
     # Two normal distributions one apart: AUC = P(x > y) = Phi(1 / sqrt(2)).
     truth = 0.5 * (1 + erf(1 / 2))
