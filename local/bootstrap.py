@@ -41,8 +41,12 @@ def bootstrap(cloud: Cloud) -> None:
 
 
 def exports(cloud: Cloud) -> str:
-    """Write the two lines that point a shell's AWS clients at the cloud."""
+    """Write the two lines that point a shell's AWS clients at the cloud.
+
+    pyiceberg reads and writes S3 by Arrow, which heeds no AWS_ENDPOINT_URL: its default catalogue is told the address.
+    """
     variables = cloud.environment()
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
     others = " ".join(f"{name}={variables[name]}" for name in names)
-    return f"export AWS_ENDPOINT_URL={cloud.endpoint}\nexport {others}"
+    iceberg = f"PYICEBERG_CATALOG__DEFAULT__TYPE=glue PYICEBERG_CATALOG__DEFAULT__S3__ENDPOINT={cloud.endpoint}"
+    return f"export AWS_ENDPOINT_URL={cloud.endpoint} {iceberg}\nexport {others}"

@@ -25,6 +25,8 @@ from demo.day import commit_all
 from demo.lake import ask, count, output_of
 from demo.sources import STREAM
 from domain.tables import PROPENSITY, QUARANTINE, SESSIONS, TABLES
+from local.bootstrap import exports
+from local.cloud import Cloud
 from stacks import names
 from tests.platform import DAY, EMPTY_DAY, Day, Platform
 
@@ -170,6 +172,17 @@ def test_pyiceberg_loads_and_scans_every_table(platform: Platform, day: Day, tab
 
     assert read.column_names == [column.name for column in table.columns]
     assert len(read) == count(platform.laptop, table)
+
+
+def test_pyiceberg_needs_no_more_than_what_make_local_exports(platform: Platform, day: Day) -> None:
+    port = int(platform.laptop.endpoint.rpartition(":")[2])
+    lines = exports(Cloud(port, platform.laptop.logs)).splitlines()
+    exported = dict(word.split("=", 1) for line in lines for word in line.split()[1:])
+    script = "from pyiceberg.catalog import load_catalog\n"
+    script += f"print(len(load_catalog().load_table('{SESSIONS.full_name}').scan().to_arrow()))"
+    said = subprocess.run([sys.executable, "-c", script], env=exported, capture_output=True, text=True, check=True)
+
+    assert int(said.stdout) == count(platform.laptop, SESSIONS)
 
 
 def test_duckdb_reads_the_files_of_the_lake(platform: Platform, day: Day, tmp_path: Path) -> None:
