@@ -71,6 +71,40 @@ class Quarantined(Record):
     sequence: Annotated[str, Field("Its position there.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven(Record):
+    """An event that was set aside, or given up with its batch, and was sent again."""
+
+    shard: Annotated[str, Field("Shard or partition that first carried it.")]
+    sequence: Annotated[str, Field("Its position there.")]
+    digest: Annotated[str, Field("SHA-256 of its bytes, in hexadecimal: tells the events of one record apart.")]
+    reason: Annotated[str, Field("Why it had been set aside.")]
+    event: Annotated[str | None, Field("The event that it claims to be.")] = None
+    arrived_at: Annotated[datetime, Field("When the broker first took it.")]
+    redriven_at: Annotated[datetime, Field("When it was sent again.")]
+    to_shard: Annotated[str, Field("Shard or partition that took it then.")]
+    to_sequence: Annotated[str, Field("Its position there.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proved(Record):
+    """What became of a shard's events on a day, proved by counting again."""
+
+    day: Annotated[str, Field("The day, YYYY-MM-DD in UTC, in which the receipts were written.")]
+    stream: Annotated[str, Field("The stream or topic.")]
+    shard: Annotated[str, Field("Shard or partition.")]
+    receipts: Annotated[int, Field("Batches of the day.")]
+    received: Annotated[int, Field("Events that the consumer was handed.")]
+    landed: Annotated[int, Field("Events that became rows of raw tables.")]
+    quarantined: Annotated[int, Field("Events set aside.")]
+    duplicates: Annotated[int, Field("Events handed over again and dropped.")]
+    counted: Annotated[int, Field("Rows that the raw tables and the quarantine hold of them.")]
+    files: Annotated[int, Field("Data files that the receipts name.")]
+    gaps: Annotated[int, Field("Gaps found; nought if all is accounted for.")]
+    detail: Annotated[str | None, Field("The first gap, in words.")] = None
+    proved_at: Annotated[datetime, Field("When it was counted.")]
+
+
 UserId = Annotated[str, Field("Whose row it is.", privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE)]
 
 
@@ -174,6 +208,10 @@ RAW: dict[str, Table] = {
 }
 QUARANTINE = Table("raw", "quarantine", f"{Quarantined.__doc__}", Quarantined.columns(), BY_ARRIVAL, ("arrived_at",))
 CURATED: dict[str, Table] = {
+REDRIVEN = Table("raw", "redriven", f"{Redriven.__doc__}", Redriven.columns(), BY_ARRIVAL, ("arrived_at",))
+ACCOUNTS = Table(
+    "raw", "accounts", f"{Proved.__doc__}", Proved.columns(), Partition("proved_at", "day"), ("day", "shard")
+)
     name: Table(
         database="curated",
         name=name,
@@ -206,4 +244,14 @@ PROPENSITY = by_subject(
     time="moment",
 )
 
-TABLES: tuple[Table, ...] = (*RAW.values(), QUARANTINE, *CURATED.values(), SESSIONS, USERS, OPENINGS, PROPENSITY)
+TABLES: tuple[Table, ...] = (
+    *RAW.values(),
+    QUARANTINE,
+    REDRIVEN,
+    ACCOUNTS,
+    *CURATED.values(),
+    SESSIONS,
+    USERS,
+    OPENINGS,
+    PROPENSITY,
+)
