@@ -11,6 +11,7 @@ import pytest
 from demo.day import run_day
 from local import processes
 from local.cloud import Cloud
+from local.kafka import broker
 from local.server import listen
 from stacks.jobs import JOBS
 from tests import platform as whole
@@ -59,6 +60,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     yield cloud
     listener.close()
     processes.end_all()
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Kafka broker for all tests of a process, by its address; each test has topics of its own."""
+    running = broker.start(tmp_path_factory.mktemp("kafka"))
+    yield running.bootstrap
+    running.stop()
 
 
 @pytest.fixture(scope="session")

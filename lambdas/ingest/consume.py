@@ -1,9 +1,9 @@
-"""Land one batch of one shard of the stream in the lake."""
+"""Land one batch of the stream in the lake: of one shard of Kinesis, or of some partitions of Kafka."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from domain import metrics
 from domain.ingest.batch import Arrived
 from domain.ingest.landing import Lander, Landing
 from domain.ingest.receipts import Account
+from lambdas.ingest import kafka
 from lambdas.ingest.bucket import Bucket
 from lambdas.ingest.settings import ConsumeSettings
 
@@ -42,12 +43,19 @@ def positions() -> dict[Shard, int]:
 
 def handler(event: dict[str, Any], context: object) -> dict[str, list[object]]:
     """Land a batch; raise only for what a retry can mend, since bad records are set aside."""
-    records = event["Records"]
-    stream, shard = origin(records)
-    landing = land(Bucket(client("s3"), settings().bucket), stream, shard, arrived(records))
-    positions()[stream, shard] = landing.position
-    count(landing.account)
+    bucket = Bucket(client("s3"), settings().bucket)
+    for (stream, shard), records in batches(event):
+        landing = land(bucket, stream, shard, records)
+        positions()[stream, shard] = landing.position
+        count(landing.account)
     return {"batchItemFailures": []}
+
+
+def batches(event: dict[str, Any]) -> Iterable[tuple[Shard, list[Arrived]]]:
+    """Read a batch of either broker, shard by shard."""
+    if event.get("eventSource") == kafka.SOURCE:
+        return kafka.shards(event)
+    return [(origin(event["Records"]), arrived(event["Records"]))]
 
 
 def land(bucket: Bucket, stream: str, shard: str, records: Sequence[Arrived]) -> Landing:

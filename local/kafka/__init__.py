@@ -1,0 +1,1 @@
+"""Kafka clusters, their topics, and the event source mappings that read them."""
