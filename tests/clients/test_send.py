@@ -153,16 +153,22 @@ def test_a_stream_that_does_not_exist_is_named(cloud: Cloud, threads: int) -> No
         send(endless(), "nowhere", client=cloud.client("kinesis"), threads=threads)
 
 
-def test_records_reach_a_real_stream(cloud: Cloud) -> None:
+@pytest.fixture
+def stream(cloud: Cloud) -> Iterator[Any]:
     client = cloud.client("kinesis")
     client.create_stream(StreamName="sent-to", ShardCount=1)
     client.get_waiter("stream_exists").wait(StreamName="sent-to", WaiterConfig={"Delay": 1})
+    yield client
+    client.delete_stream(StreamName="sent-to")
+    client.get_waiter("stream_not_exists").wait(StreamName="sent-to", WaiterConfig={"Delay": 1})
 
-    report = send(any_records(1_200), "sent-to", client=client)
 
-    shard = client.list_shards(StreamName="sent-to")["Shards"][0]["ShardId"]
-    iterator = client.get_shard_iterator(StreamName="sent-to", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
-    found = client.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+def test_records_reach_a_real_stream(stream: Any) -> None:
+    report = send(any_records(1_200), "sent-to", client=stream)
+
+    shard = stream.list_shards(StreamName="sent-to")["Shards"][0]["ShardId"]
+    iterator = stream.get_shard_iterator(StreamName="sent-to", ShardId=shard, ShardIteratorType="TRIM_HORIZON")
+    found = stream.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
     assert report.accepted == 1_200
     assert by_key([(record["PartitionKey"], record["Data"]) for record in found]) == by_key(any_records(1_200))
 
