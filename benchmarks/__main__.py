@@ -1,11 +1,11 @@
-"""Run all benchmarks, or those named: `python -m benchmarks [consume] [produce]`."""
+"""Run all benchmarks, or those named: `python -m benchmarks [consume] [produce] [scaling]`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-BENCHMARKS = ("consume", "produce")
+BENCHMARKS = ("consume", "produce", "scaling")
 """Modules of this package, in the order in which they run; each in a process of its own."""
 
 
