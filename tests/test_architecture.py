@@ -27,6 +27,7 @@ PACKAGES = {"arrow": {"pyarrow", "msgspec", "pybase64"}, "iceberg": {"pyarrow", 
 FUNCTIONS = {
     "ingest/consume": "arrow",
     "ingest/commit": "iceberg",
+    "ingest/redrive": "iceberg",
     "ingest/sweep": "arrow",
     "orchestrate/start": None,
     "train/plan": None,

@@ -41,7 +41,8 @@ class Window:
 
     def report(self) -> dict[str, str | None]:
         """Say it in JSON."""
-        return {"from": self.start and self.start.isoformat(), "to": self.end and self.end.isoformat()}
+        sides = {"from": self.start, "to": self.end}
+        return {name: side.isoformat() if side else None for name, side in sides.items()}
 
 
 def moment(asked: Mapping[str, Any], name: str) -> datetime | None:

@@ -11,14 +11,13 @@ from itertools import takewhile
 from typing import Any, Protocol
 
 import boto3
-from botocore.config import Config
 from pyiceberg.catalog import Catalog
-from pyiceberg.catalog.glue import GlueCatalog
 
 from domain import metrics
 from domain.ingest.commits import COMMIT_ORDER, WITNESS, Step, position
 from domain.ingest.receipts import ROOT, Receipt, followed, linked, read_receipt
 from lambdas.ingest.bucket import Bucket
+from lambdas.ingest.catalogue import open_catalogue
 from lambdas.ingest.registration import register
 from lambdas.ingest.settings import CommitSettings
 
@@ -32,6 +31,7 @@ READERS = 16
 
 settings = cache(CommitSettings.read)
 client = cache(boto3.client)
+catalog = cache(open_catalogue)
 
 
 class Context(Protocol):
@@ -39,19 +39,6 @@ class Context(Protocol):
 
     def get_remaining_time_in_millis(self) -> int:
         """Say how much time is left."""
-
-
-@cache
-def catalog() -> Catalog:
-    """Open the Glue catalogue.
-
-    Its client never repeats a call by itself: an answer that was lost, repeated, comes back as a conflict with
-    ourselves, on which pyiceberg would remove the files of a commit that stands.
-    """
-    glue = client("glue", config=Config(retries={"total_max_attempts": 1}))
-    # Arrow's S3 client does not read AWS_ENDPOINT_URL; boto3's does, and knows the region's own endpoint otherwise.
-    where = {"s3.region": glue.meta.region_name, "s3.endpoint": client("s3").meta.endpoint_url}
-    return GlueCatalog("lake", glue, **where)
 
 
 @dataclass(slots=True)

@@ -26,3 +26,12 @@ class SweepSettings(Settings):
     """Where data files are."""
 
     bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveSettings(Settings):
+    """Where the quarantine rests, and where its records are sent again."""
+
+    bucket: str
+    stream: str
+    queue: str

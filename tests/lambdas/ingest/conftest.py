@@ -19,8 +19,8 @@ from pyiceberg.table import Table as IcebergTable
 
 from domain.contract.iceberg import iceberg_partition, iceberg_schema
 from domain.ingest.receipts import Receipt, linked, read_receipt, shard_prefix
-from domain.tables import QUARANTINE, RAW
-from lambdas.ingest import commit, consume, sweep
+from domain.tables import QUARANTINE, RAW, Table
+from lambdas.ingest import commit, consume, redrive, sweep
 from lambdas.ingest.bucket import Bucket
 from local import catalogue
 
@@ -111,10 +111,11 @@ def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
 
 def forget() -> None:
     """Start each function's process anew."""
-    for module in (consume, commit, sweep):
+    for module in (consume, commit, sweep, redrive):
         module.settings.cache_clear()
         module.client.cache_clear()
-    commit.catalog.cache_clear()
+    for committer in (commit, redrive):
+        committer.catalog.cache_clear()
     consume.positions.cache_clear()
 
 
@@ -125,13 +126,13 @@ def tables(lake: Lake) -> Iterator[None]:
     if any(found["Name"] == "raw" for found in glue.get_databases()["DatabaseList"]):
         glue.delete_database(Name="raw")  # moto's state is the process's: other tests have left theirs
     glue.create_database(DatabaseInput={"Name": "raw"})
-    create_tables(commit.catalog())
+    create_tables(commit.catalog(), RAW["rating"], RAW["search"], RAW["purchase"], QUARANTINE)
     yield
     glue.delete_database(Name="raw")
 
 
-def create_tables(catalog: Catalog) -> None:
-    for table in (RAW["rating"], RAW["search"], RAW["purchase"], QUARANTINE):
+def create_tables(catalog: Catalog, *tables: Table) -> None:
+    for table in tables:
         catalog.create_table(
             table.full_name,
             Schema.model_validate(iceberg_schema(table.columns)),
