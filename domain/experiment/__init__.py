@@ -1,0 +1,1 @@
+"""Declare experiments, assign their units, read them out; the standard library, but readings take numpy and SciPy."""

@@ -1,0 +1,236 @@
+"""Declare an experiment: who is in it, what they get, what is measured, when it may be stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import combinations
+from typing import Any
+
+from domain.schema import Column, Record
+
+NUMBERS = (int, float, bool)
+
+
+class InvalidExperiment(ValueError):
+    """An experiment that cannot work as it is declared; the message names the field, the value and the fix."""
+
+
+class Kind(str, Enum):
+    """How an outcome's values of one unit become one number, and which reading follows."""
+
+    PROPORTION = "proportion"  # whether the unit had the event
+    COUNT = "count"  # how many events it had
+    MEAN = "mean"  # the sum of a field over its events; nought without any
+    RATIO = "ratio"  # a sum over another sum, of the whole arm
+    QUANTILE = "quantile"  # of a field's values over all events
+
+
+class Better(str, Enum):
+    """Which way an outcome should move."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+class Design(str, Enum):
+    """When results may be acted upon."""
+
+    FIXED = "fixed"  # once, at the end
+    GROUP_SEQUENTIAL = "group_sequential"  # at planned looks, alpha spent between them
+    ALWAYS_VALID = "always_valid"  # at any moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One of the things that a unit may get, and its share beside the other arms' weights."""
+
+    name: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A number measured of each unit from the events after its first exposure.
+
+    `field` is summed (a count needs none); a ratio divides by `denominator_field` of `denominator_event`, or by the
+    number of these.  `cap` winsorizes a unit's value, the same in all arms.  `lookback_days` is the length of the
+    period before exposure whose value is CUPED's covariate (Deng et al. 2013); 0 for none.
+    """
+
+    name: str
+    event: str
+    kind: Kind
+    field: str | None = None
+    denominator_event: str | None = None
+    denominator_field: str | None = None
+    quantile: float | None = None
+    cap: float | None = None
+    lookback_days: int = 0
+    better: Better = Better.HIGHER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guardrail:
+    """An outcome that must not get worse by more than `margin`, as a share of the control's."""
+
+    outcome: Outcome
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """How long an experiment runs, how often it is looked at, and the errors that it may make."""
+
+    design: Design = Design.GROUP_SEQUENTIAL
+    days: int = 14
+    looks: int = 14
+    alpha: float = 0.05
+    power: float = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a unit's context must hold for the unit to be in the experiment: `key` is one of `values`."""
+
+    key: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A question put to units of a population, each of which gets one arm.
+
+    `span` is the experiment's own share of its layer: experiments of one layer with spans apart never share a unit.
+    `holdout` is the share of units that no experiment of the layer touches.  With a `policy` the arms' shares are a
+    bandit's to choose, else their weights say.  `minimum_effect` is relative to the control.
+    """
+
+    name: str
+    arms: tuple[Arm, ...]
+    primary: Outcome
+    secondary: tuple[Outcome, ...] = ()
+    guardrails: tuple[Guardrail, ...] = ()
+    control: str = "control"
+    unit: str = "user_id"
+    policy: Any = None
+    layer: str = "default"
+    span: tuple[float, float] = (0.0, 1.0)
+    holdout: float = 0.0
+    eligibility: tuple[Condition, ...] = ()
+    minimum_effect: float = 0.05
+    stopping: Stopping = field(default_factory=Stopping)
+    salt: str = ""  # the name, unless an experiment is to assign as another did
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Every outcome that is read, the primary first."""
+        return (self.primary, *self.secondary, *(guardrail.outcome for guardrail in self.guardrails))
+
+    @property
+    def arm_to_share(self) -> dict[str, float]:
+        """Each arm's share of the experiment's units; they sum to one."""
+        total = math.fsum(arm.weight for arm in self.arms)
+        return {arm.name: arm.weight / total for arm in self.arms}
+
+
+def check(experiments: Iterable[Experiment], events: Mapping[str, type[Record]]) -> None:
+    """Raise InvalidExperiment for the first experiment that cannot work over `events`, alone or beside the others."""
+    known = list(experiments)
+    for experiment in known:
+        _check_names(experiment)
+        _check_shares(experiment)
+        _check_stopping(experiment)
+        for outcome in experiment.outcomes:
+            _check_outcome(experiment, outcome, events)
+    _check_together(known)
+
+
+def _refuse(experiment: Experiment, place: str, value: Any, fix: str) -> InvalidExperiment:
+    return InvalidExperiment(f"experiment {experiment.name!r}: {place} is {value!r}; {fix}")
+
+
+def _check_names(experiment: Experiment) -> None:
+    names = [arm.name for arm in experiment.arms]
+    if len(names) < 2 or len(set(names)) < len(names) or not all(names):  # noqa: PLR2004 - one arm compares with none
+        raise _refuse(experiment, "arms", names, "name at least two arms, each once")
+    if experiment.control not in names:
+        raise _refuse(experiment, "control", experiment.control, f"name one of {', '.join(names)}")
+    outcomes = [outcome.name for outcome in experiment.outcomes]
+    if len(set(outcomes)) < len(outcomes):
+        raise _refuse(experiment, "outcomes", outcomes, "name each outcome once")
+
+
+def _check_shares(experiment: Experiment) -> None:
+    for arm in experiment.arms:
+        if not (math.isfinite(arm.weight) and arm.weight >= 0):
+            raise _refuse(experiment, f"arms.{arm.name}.weight", arm.weight, "give a weight of at least 0")
+    if not math.fsum(arm.weight for arm in experiment.arms) > 0:
+        raise _refuse(
+            experiment, "arms.weight", [arm.weight for arm in experiment.arms], "give weights with a sum above 0"
+        )
+    low, high = experiment.span
+    if not 0 <= low < high <= 1:
+        raise _refuse(experiment, "span", experiment.span, "give a part of (0, 1), the lower end first")
+    if not 0 <= experiment.holdout < 1:
+        raise _refuse(experiment, "holdout", experiment.holdout, "give a share of at least 0 and below 1")
+
+
+def _check_stopping(experiment: Experiment) -> None:
+    stopping = experiment.stopping
+    for place, value in (("alpha", stopping.alpha), ("power", stopping.power)):
+        if not 0 < value < 1:
+            raise _refuse(experiment, f"stopping.{place}", value, "give a probability between 0 and 1")
+    for place, count in (("days", stopping.days), ("looks", stopping.looks)):
+        if count < 1:
+            raise _refuse(experiment, f"stopping.{place}", count, "give at least 1")
+    if not (math.isfinite(experiment.minimum_effect) and experiment.minimum_effect > 0):
+        raise _refuse(experiment, "minimum_effect", experiment.minimum_effect, "give a relative effect above 0")
+    for guardrail in experiment.guardrails:
+        if not (math.isfinite(guardrail.margin) and guardrail.margin > 0):
+            place = f"guardrails.{guardrail.outcome.name}.margin"
+            raise _refuse(experiment, place, guardrail.margin, "give the relative loss that is tolerated, above 0")
+
+
+def _check_outcome(experiment: Experiment, outcome: Outcome, events: Mapping[str, type[Record]]) -> None:
+    place = f"outcome {outcome.name}"
+    _check_field(experiment, f"{place}.event", outcome.event, outcome.field, events)
+    needs_field = outcome.kind in (Kind.MEAN, Kind.QUANTILE)
+    if needs_field and outcome.field is None:
+        raise _refuse(experiment, f"{place}.field", None, f"name the field whose {outcome.kind.value} is meant")
+    if (outcome.kind is Kind.RATIO) != (outcome.denominator_event is not None):
+        raise _refuse(experiment, f"{place}.denominator_event", outcome.denominator_event, "a ratio alone needs one")
+    if outcome.denominator_event is not None:
+        where = f"{place}.denominator_event"
+        _check_field(experiment, where, outcome.denominator_event, outcome.denominator_field, events)
+    if outcome.kind is Kind.QUANTILE and not (outcome.quantile and 0 < outcome.quantile < 1):
+        raise _refuse(experiment, f"{place}.quantile", outcome.quantile, "give one between 0 and 1")
+    if outcome.cap is not None and not (math.isfinite(outcome.cap) and outcome.cap > 0):
+        raise _refuse(experiment, f"{place}.cap", outcome.cap, "give a value above 0, or none")
+    if outcome.lookback_days < 0:
+        raise _refuse(experiment, f"{place}.lookback_days", outcome.lookback_days, "give 0 or more")
+
+
+def _check_field(
+    experiment: Experiment, place: str, event: str, name: str | None, events: Mapping[str, type[Record]]
+) -> None:
+    if event not in events:
+        raise _refuse(experiment, place, event, f"name one of {', '.join(sorted(events))}")
+    if name is None:
+        return
+    columns: Sequence[Column] = events[event].columns()
+    numbers = [column.name for column in columns if column.kind in NUMBERS]
+    if name not in numbers:
+        can = f"name one of {', '.join(numbers)}" if numbers else "this event has no field that is a number"
+        raise _refuse(experiment, f"{place}.{event} field", name, can)
+
+
+def _check_together(experiments: Sequence[Experiment]) -> None:
+    for first, second in combinations(experiments, 2):
+        if first.name == second.name:
+            raise _refuse(second, "name", second.name, "name each experiment once")
+        if first.layer == second.layer and max(first.span[0], second.span[0]) < min(first.span[1], second.span[1]):
+            fix = f"layer {first.layer!r} has {first.name!r} at {first.span}: give a span apart, or another layer"
+            raise _refuse(second, "span", second.span, fix)

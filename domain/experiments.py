@@ -1,0 +1,28 @@
+"""The experiments that run.  To add one, declare it here and list it in EXPERIMENTS."""
+
+from __future__ import annotations
+
+from domain.events import EVENTS
+from domain.experiment.declaration import Arm, Experiment, Guardrail, Kind, Outcome, check
+
+BUYERS = Outcome(name="buyers", event="purchase", kind=Kind.PROPORTION, lookback_days=7)
+REVENUE = Outcome(name="revenue", event="purchase", kind=Kind.MEAN, field="amount", cap=500.0, lookback_days=7)
+CARTS = Outcome(name="carts", event="add_to_cart", kind=Kind.COUNT, lookback_days=7)
+
+CHECKOUT = Experiment(
+    name="one_page_checkout",
+    arms=(Arm(name="control"), Arm(name="one_page")),
+    primary=BUYERS,
+    secondary=(REVENUE,),
+    guardrails=(Guardrail(outcome=CARTS, margin=0.05),),
+    layer="checkout",
+)
+COLOUR = Experiment(
+    name="button_colour",
+    arms=(Arm(name="control"), Arm(name="green")),
+    primary=BUYERS,
+    layer="colour",
+)
+
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (CHECKOUT, COLOUR)}
+check(EXPERIMENTS.values(), EVENTS)

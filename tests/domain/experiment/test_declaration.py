@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain.events import EVENTS
+from domain.experiment.declaration import (
+    Arm,
+    Experiment,
+    Guardrail,
+    InvalidExperiment,
+    Kind,
+    Outcome,
+    Stopping,
+    check,
+)
+from domain.experiments import EXPERIMENTS
+
+BUYERS = Outcome(name="buyers", event="purchase", kind=Kind.PROPORTION)
+REVENUE = Outcome(name="revenue", event="purchase", kind=Kind.MEAN, field="amount")
+SOUND = Experiment(name="any", arms=(Arm(name="control"), Arm(name="new")), primary=BUYERS)
+
+
+def outcome(**changes: Any) -> dict[str, Any]:
+    return {"primary": replace(REVENUE, **changes)}
+
+
+def test_the_declared_experiments_can_work_together() -> None:
+    check(EXPERIMENTS.values(), EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arms": (Arm(name="control"),)}, "arms is ['control']; name at least two"),
+        ({"arms": (Arm(name="control"), Arm(name="control"))}, "each once"),
+        ({"control": "old"}, "control is 'old'; name one of control, new"),
+        ({"arms": (Arm(name="control", weight=-1), Arm(name="new"))}, "arms.control.weight is -1"),
+        ({"arms": (Arm(name="control", weight=0), Arm(name="new", weight=0))}, "arms.weight is [0, 0]"),
+        ({"arms": (Arm(name="control", weight=float("nan")), Arm(name="new"))}, "arms.control.weight is nan"),
+        ({"span": (0.5, 0.5)}, "span is (0.5, 0.5)"),
+        ({"span": (0.2, 1.1)}, "span is (0.2, 1.1)"),
+        ({"holdout": 1.0}, "holdout is 1.0"),
+        ({"minimum_effect": 0.0}, "minimum_effect is 0.0"),
+        ({"stopping": Stopping(alpha=1.5)}, "stopping.alpha is 1.5"),
+        ({"stopping": Stopping(power=0)}, "stopping.power is 0"),
+        ({"stopping": Stopping(looks=0)}, "stopping.looks is 0"),
+        ({"stopping": Stopping(days=-3)}, "stopping.days is -3"),
+        ({"guardrails": (Guardrail(outcome=REVENUE, margin=0.0),)}, "guardrails.revenue.margin is 0.0"),
+        ({"secondary": (BUYERS,)}, "name each outcome once"),
+        (outcome(event="sale"), "event is 'sale'; name one of add_to_cart"),
+        (outcome(field="price"), "field is 'price'; name one of items, amount"),
+        (outcome(field="currency"), "field is 'currency'; name one of items, amount"),
+        (outcome(field=None), "name the field whose mean is meant"),
+        (outcome(kind=Kind.RATIO), "denominator_event is None; a ratio alone needs one"),
+        (outcome(denominator_event="search"), "denominator_event is 'search'; a ratio alone needs one"),
+        (outcome(kind=Kind.RATIO, denominator_event="visit"), "denominator_event is 'visit'"),
+        (outcome(kind=Kind.QUANTILE), "quantile is None"),
+        (outcome(kind=Kind.QUANTILE, quantile=1.0), "quantile is 1.0"),
+        (outcome(cap=float("inf")), "cap is inf"),
+        (outcome(lookback_days=-1), "lookback_days is -1"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_field_the_value_and_the_fix(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidExperiment) as refusal:
+        check([replace(SOUND, **changes)], EVENTS)
+
+    assert said in str(refusal.value)
+    assert str(refusal.value).startswith("experiment 'any': ")
+
+
+def test_spans_of_a_layer_must_not_overlap() -> None:
+    first, second = replace(SOUND, span=(0.0, 0.6)), replace(SOUND, name="other", span=(0.5, 1.0))
+
+    with pytest.raises(InvalidExperiment, match=r"'other': span is \(0.5, 1.0\); layer 'default' has 'any'"):
+        check([first, second], EVENTS)
+    check([first, replace(second, span=(0.6, 1.0))], EVENTS)
+    check([first, replace(second, layer="another")], EVENTS)
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(InvalidExperiment, match="name each experiment once"):
+        check([SOUND, replace(SOUND, layer="another")], EVENTS)
+
+
+def test_shares_sum_to_one() -> None:
+    three = replace(SOUND, arms=tuple(Arm(name=name, weight=0.1) for name in ("control", "a", "b")))
+
+    assert sum(three.arm_to_share.values()) == pytest.approx(1, abs=1e-15)
