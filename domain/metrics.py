@@ -11,12 +11,16 @@ NAMESPACE = "Rivermill"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number that rings an alarm when its sum over five minutes goes above `limit`, if it has one."""
+    """A number that rings an alarm when its sum over five minutes goes above `limit`, if it has one.
+
+    `statistic`: what to take instead of the sum, where a number is a level.
+    """
 
     name: str
     doc: str
     unit: str = "Count"
     limit: float | None = None
+    statistic: str = "Sum"
 
     def emit(self, value: float, now: float | None = None) -> None:
         """Print the value as an embedded-metric log line (CloudWatch EMF specification); CloudWatch does the rest.
@@ -34,6 +38,11 @@ QUARANTINED = Metric("Quarantined", "Records set aside with their bytes and the 
 DUPLICATES = Metric("Duplicates", "Records handed over again and dropped.")
 IMBALANCE = Metric("Imbalance", "Received less landed, quarantined and duplicate; must be nought.", limit=0)
 FILES_COMMITTED = Metric("FilesCommitted", "Data files registered in Iceberg tables.")
+SHARDS = Metric("Shards", "Open shards of the stream.", statistic="Maximum")
+SHARD_LOAD = Metric("ShardLoad", "The stream's load, of what its shards take.", unit="Percent", statistic="Maximum")
+SHARD_CHANGES = Metric("ShardChanges", "Changes of the number of shards.")
+STARVED = Metric("Starved", "Minutes in which load asked for more shards than may be had.", limit=3)
+HOT_KEYS = Metric("HotKeys", "Partition keys that took half of what their shard takes, or more.", limit=0)
 COMMIT_LAG = Metric("CommitLag", "Age of the oldest receipt not yet committed.", unit="Seconds", limit=900)
 PREDICTIONS = Metric("Predictions", "Rows scored for a client.")
 PREDICTIONS_REFUSED = Metric("PredictionsRefused", "Requests that broke their contract.", limit=1_000)
@@ -44,6 +53,11 @@ METRICS = (
     DUPLICATES,
     IMBALANCE,
     FILES_COMMITTED,
+    SHARDS,
+    SHARD_LOAD,
+    SHARD_CHANGES,
+    STARVED,
+    HOT_KEYS,
     COMMIT_LAG,
     PREDICTIONS,
     PREDICTIONS_REFUSED,

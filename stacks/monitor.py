@@ -71,8 +71,8 @@ class MonitorStack(Stack):
 
 
 def count(metric: Metric) -> cloudwatch.Metric:
-    """Draw a number of ours: its sum over five minutes."""
-    return cloudwatch.Metric(namespace=NAMESPACE, metric_name=metric.name, statistic="Sum", period=PERIOD)
+    """Draw a number of ours over five minutes."""
+    return cloudwatch.Metric(namespace=NAMESPACE, metric_name=metric.name, statistic=metric.statistic, period=PERIOD)
 
 
 def graph(signal: Signal) -> cloudwatch.Metric:

@@ -9,12 +9,13 @@ FAILED_BATCHES = "rivermill-failed-batches"
 CONSUME = "rivermill-consume"
 COMMIT = "rivermill-commit"
 SWEEP = "rivermill-sweep"
+SCALE = "rivermill-scale"
 PLAN = "rivermill-plan"
 REGISTER = "rivermill-register"
 DEPLOY = "rivermill-deploy"
 PREDICT = "rivermill-predict"
 START = "rivermill-start"
-FUNCTIONS = (CONSUME, COMMIT, SWEEP, START, PLAN, REGISTER, DEPLOY, PREDICT)
+FUNCTIONS = (CONSUME, COMMIT, SWEEP, SCALE, START, PLAN, REGISTER, DEPLOY, PREDICT)
 
 DAILY = "rivermill-daily"
 PROPENSITY = "rivermill-propensity"

@@ -28,6 +28,7 @@ FUNCTIONS = {
     "ingest/consume": "arrow",
     "ingest/commit": "iceberg",
     "ingest/redrive": "iceberg",
+    "ingest/scale": None,
     "ingest/sweep": "arrow",
     "orchestrate/start": None,
     "train/plan": None,

@@ -22,6 +22,16 @@ class CommitSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleSettings(Settings):
+    """The stream, the bounds of its shards, and where its changes are written down."""
+
+    bucket: str
+    stream: str
+    floor: str
+    ceiling: str
+
+
+@dataclass(frozen=True, slots=True)
 class SweepSettings(Settings):
     """Where data files are."""
 
