@@ -201,17 +201,18 @@ RAW: dict[str, Table] = {
         doc=f"{event.__doc__} Every record as it arrived.",
         columns=Arrival.columns() + event.columns(),
         partition=BY_ARRIVAL,
-        sort=(event.time,),
+        # As they arrive files are in stream order; a compacted day finds a user in one row group.
+        sort=(event.subject, event.time),
         subject=event.subject,
     )
     for name, event in EVENTS.items()
 }
 QUARANTINE = Table("raw", "quarantine", f"{Quarantined.__doc__}", Quarantined.columns(), BY_ARRIVAL, ("arrived_at",))
-CURATED: dict[str, Table] = {
 REDRIVEN = Table("raw", "redriven", f"{Redriven.__doc__}", Redriven.columns(), BY_ARRIVAL, ("arrived_at",))
 ACCOUNTS = Table(
     "raw", "accounts", f"{Proved.__doc__}", Proved.columns(), Partition("proved_at", "day"), ("day", "shard")
 )
+CURATED: dict[str, Table] = {
     name: Table(
         database="curated",
         name=name,

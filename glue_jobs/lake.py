@@ -93,16 +93,28 @@ def noted(spark: SparkSession, table: Table, key: str) -> str | None:
     return next((str(note) for note in notes if note is not None), None)
 
 
+def manifests(spark: SparkSession, table: Table) -> int:
+    """Count the manifests of a table's newest snapshot."""
+    iceberg = opened(spark, table)
+    return int(iceberg.currentSnapshot().allManifests(iceberg.io()).size())
+
+
 def ancestors(spark: SparkSession, table: Table) -> Iterator[Any]:
     """Walk a table's snapshots (Iceberg's own Snapshot objects), the newest first, as long as they have not expired."""
-    # Straight from the metadata file: as a metadata table this would be a Spark job for each table.
-    iceberg = spark._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name(table))
-    iceberg.refresh()
+    iceberg = opened(spark, table)
     snapshot = iceberg.currentSnapshot()
     while snapshot is not None:
         yield snapshot
         parent = snapshot.parentId()
         snapshot = iceberg.snapshot(parent) if parent is not None else None
+
+
+def opened(spark: SparkSession, table: Table) -> Any:
+    """Open a table as Iceberg's own Table, as it is now."""
+    # Straight from the metadata file: as a metadata table this would be a Spark job for each table.
+    iceberg = spark._jvm.org.apache.iceberg.spark.Spark3Util.loadIcebergTable(spark._jsparkSession, name(table))
+    iceberg.refresh()
+    return iceberg
 
 
 @contextmanager

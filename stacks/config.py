@@ -30,6 +30,7 @@ def one_of(*choices: object) -> Allowed:
     return Allowed(lambda value: (type(value), value) in known, " or ".join(map(str, choices)))
 
 
+JOB, OPTIMIZER = "job", "optimizer"  # who keeps the tables in shape: our Spark job, once a day, or Glue by itself
 INSTANCES = one_of("ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge")
 LOG_RETENTIONS = one_of(7, 14, 30, 90, 365, 731)
 PROVISIONED = between(1, 1000)
@@ -48,6 +49,7 @@ class Config:
     stream_hours: int
     batch_window_seconds: int
     buckets: int
+    compaction: str
     keep_data: bool
     log_days: int
     glue_workers: int
@@ -71,6 +73,7 @@ ALLOWED = {
     "stream_hours": between(24, 8760),
     "batch_window_seconds": between(0, 300),
     "buckets": between(1, 1024),
+    "compaction": one_of(JOB, OPTIMIZER),
     "keep_data": one_of(True, False),
     "log_days": LOG_RETENTIONS,
     "glue_workers": between(2, 299),
@@ -90,6 +93,7 @@ CONFIGS = {
             stream_hours=24,
             batch_window_seconds=5,
             buckets=4,
+            compaction=JOB,
             keep_data=False,
             log_days=14,
             glue_workers=2,
@@ -105,6 +109,7 @@ CONFIGS = {
             stream_hours=168,
             batch_window_seconds=60,
             buckets=64,
+            compaction=OPTIMIZER,
             keep_data=True,
             log_days=365,
             glue_workers=10,

@@ -13,13 +13,17 @@ interactions = tuple(CURATED[event] for event in INTERACTIONS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A Spark job: `glue_jobs.<module>`, the tables and folders that it may touch, and whether each day runs it."""
+    """A Spark job: `glue_jobs.<module>`, the tables and folders that it may touch, and whether each day runs it.
+
+    One for `upkeep` may rewrite every table and remove what no snapshot holds.
+    """
 
     module: str
-    reads: tuple[Table, ...]
-    writes: tuple[Table, ...]
+    reads: tuple[Table, ...] = ()
+    writes: tuple[Table, ...] = ()
     files: tuple[str, ...] = ()
     daily: bool = False
+    upkeep: bool = False
 
     @property
     def name(self) -> str:
@@ -32,6 +36,8 @@ class Job:
         return self.module.partition(".")[2].title()
 
 
+COMPACT = Job(module="process.compact", upkeep=True)
+
 JOBS = (
     Job(
         module="process.curate",
@@ -42,6 +48,7 @@ JOBS = (
     Job(module="process.sessions", reads=interactions, writes=(SESSIONS,), daily=True),
     Job(module="process.features", reads=(SESSIONS, *interactions), writes=(USERS, OPENINGS), daily=True),
     Job(module="train.dataset", reads=(OPENINGS, USERS), writes=(PROPENSITY,), files=("training/",), daily=True),
+    COMPACT,
 )
 """All of them; those of the day in the order in which it runs them."""
 

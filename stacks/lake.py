@@ -16,7 +16,7 @@ from constructs import Construct
 from domain.tables import TABLES
 from stacks import names
 from stacks.config import Config, RefusedConfig
-from stacks.constructs.grants import catalogue_statement, grant_files, grant_key
+from stacks.constructs.grants import grant_key, grant_upkeep
 from stacks.constructs.iceberg_table import IcebergTable
 from stacks.constructs.nag import accept
 
@@ -147,7 +147,7 @@ class LakeStack(Stack):
                         table=table,
                         database=entry,
                         bucket=self.bucket,
-                        buckets=config.buckets,
+                        config=config,
                         optimizer=optimizer,
                         removal=self.removal,
                     )
@@ -164,9 +164,7 @@ class LakeStack(Stack):
 
     def _optimizer(self) -> iam.Role:
         role = iam.Role(self, "Optimizer", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
-        prefixes = ["landing/", *(f"{database}/" for database in DATABASES)]
-        grant_files(role, self.bucket, reads=prefixes, writes=prefixes, deletes=prefixes, lists=prefixes)
-        role.add_to_policy(catalogue_statement(role, ["glue:GetTable", "glue:UpdateTable"], TABLES))
+        grant_upkeep(role, self.bucket)
         grant_key(role, self.key)
         return role
 

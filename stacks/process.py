@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from aws_cdk import Environment, Stack
 from aws_cdk import aws_athena as athena
+from aws_cdk import aws_events as events
+from aws_cdk import aws_glue as glue
 from constructs import Construct
 
 from stacks import names
-from stacks.config import Config
+from stacks.config import JOB, Config
 from stacks.constructs.spark_job import SparkJob
-from stacks.jobs import JOBS
+from stacks.jobs import COMPACT, JOBS
 from stacks.lake import LakeStack
 
+NIGHTLY = events.Schedule.cron(hour="2", minute="40")
 SCAN_LIMIT = 1 << 40  # bytes a query, about 5 USD
 
 
@@ -22,7 +25,22 @@ class ProcessStack(Stack):
         super().__init__(scope, id, env=env, description="Rivermill: the Spark jobs that refine the lake")
         for job in JOBS:
             SparkJob(self, job.title, job=job, lake=lake, config=config)
+        upkeep(self, config)
         workgroup(self, lake)
+
+
+def upkeep(scope: Construct, config: Config) -> glue.CfnTrigger:
+    """Compact every night, unless Glue's optimizers do it all the time; the job can be started by hand in any case."""
+    # L1: the module's scheduled trigger is part of a workflow, which one job does not need.
+    return glue.CfnTrigger(
+        scope,
+        "Nightly",
+        type="SCHEDULED",
+        schedule=NIGHTLY.expression_string,
+        start_on_creation=config.compaction == JOB,
+        actions=[glue.CfnTrigger.ActionProperty(job_name=COMPACT.name)],
+        description="Keep the tables in shape",
+    )
 
 
 def workgroup(scope: Construct, lake: LakeStack) -> athena.CfnWorkGroup:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from domain import layout
 from domain.ingest import landing, receipts
 from domain.metrics import METRICS
 from domain.tables import TABLES
@@ -122,6 +123,7 @@ def any_config(**changed: Any) -> Config:
         "stream_hours": 29,
         "batch_window_seconds": 11,
         "buckets": 13,
+        "compaction": "job",
         "keep_data": True,
         "log_days": 731,
         "glue_workers": 17,
@@ -252,8 +254,20 @@ def test_every_table_is_declared_with_its_layout_and_its_upkeep(table: Any) -> N
     assert [names_by_id[field["SourceId"]] for field in laid_out["PartitionSpec"]["Fields"]] == [table.partition.column]
     assert [names_by_id[field["SourceId"]] for field in laid_out["WriteOrder"]["Fields"]] == list(table.sort)
     assert laid_out["Location"]["Fn::Join"][1][-1] == f"/{table.prefix.rstrip('/')}"
-    assert laid_out["Properties"]["write.merge.mode"] == "copy-on-write"
+    assert laid_out["Properties"] == layout.properties(table)
     assert kinds == {"compaction", "retention", "orphan_file_deletion"}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_tables_are_kept_in_shape_by_glue_or_by_the_job_and_never_by_both(name: str) -> None:
+    found = stage(name).templates
+    optimizers = resources(found[LAKE], "AWS::Glue::TableOptimizer").values()
+    by_glue = {optimizer["Properties"]["TableOptimizerConfiguration"]["Enabled"] for optimizer in optimizers}
+    nightly = only(found["Rivermill-Process"], "AWS::Glue::Trigger")
+
+    assert by_glue == {CONFIGS[name].compaction == "optimizer"}
+    assert nightly["StartOnCreation"] is (CONFIGS[name].compaction == "job")
+    assert (nightly["Type"], nightly["Actions"]) == ("SCHEDULED", [{"JobName": "rivermill-compact"}])
 
 
 def test_every_number_has_a_graph_and_every_limit_an_alarm_that_reaches_people(templates: dict[str, Template]) -> None:

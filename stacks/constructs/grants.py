@@ -10,7 +10,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_assets as assets
 
-from domain.tables import Table
+from domain.tables import TABLES, Table
 from stacks.constructs.nag import accept_wildcards, seen_from
 
 READ = ("s3:GetObject",)
@@ -66,6 +66,14 @@ def grant_tables(
     role.add_to_policy(catalogue_statement(role, ["glue:GetDatabase", "glue:GetTable"], (*reads, *writes)))
     if writes:
         role.add_to_policy(catalogue_statement(role, ["glue:UpdateTable"], writes))
+
+
+def grant_upkeep(role: iam.Role, bucket: s3.Bucket) -> None:
+    """Allow every table of the lake to be rewritten, and what no snapshot holds any more to be removed."""
+    # By database: naming each table would not fit into a role's policy.
+    prefixes = ["landing/", *(f"{database}/" for database in dict.fromkeys(table.database for table in TABLES))]
+    grant_files(role, bucket, reads=prefixes, writes=prefixes, deletes=prefixes, lists=prefixes)
+    role.add_to_policy(catalogue_statement(role, ["glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"], TABLES))
 
 
 def files_of(table: Table) -> list[str]:

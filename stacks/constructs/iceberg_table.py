@@ -9,27 +9,9 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from domain.contract.iceberg import iceberg_partition, iceberg_schema
-from domain.tables import BY_ARRIVAL, Table
-
-MEBIBYTE = 1 << 20
-
-PROPERTIES = {
-    "write.format.default": "parquet",
-    "write.parquet.compression-codec": "zstd",
-    # About 100 thousand rows of an event: an erasure rewrites, and a look-up reads, one such group.
-    "write.parquet.row-group-size-bytes": str(16 * MEBIBYTE),
-    "write.target-file-size-bytes": str(128 * MEBIBYTE),
-    # SageMaker and erasure read data files, so no row may be deleted beside them.
-    "write.delete.mode": "copy-on-write",
-    "write.update.mode": "copy-on-write",
-    "write.merge.mode": "copy-on-write",
-    # A partition is written by one task, which sorts it.
-    "write.distribution-mode": "hash",
-    "write.metadata.delete-after-commit.enabled": "true",
-    "write.metadata.previous-versions-max": "20",
-    # A committer and an optimizer may meet.
-    "commit.retry.num-retries": "10",
-}
+from domain.layout import FEWEST_INPUT_FILES, ORPHAN_AGE, history, properties
+from domain.tables import Table
+from stacks.config import OPTIMIZER, Config
 
 
 class IcebergTable(Construct):
@@ -43,11 +25,12 @@ class IcebergTable(Construct):
         table: Table,
         database: glue.CfnDatabase,
         bucket: s3.IBucket,
-        buckets: int,
+        config: Config,
         optimizer: iam.IRole,
         removal: RemovalPolicy,
     ) -> None:
         super().__init__(scope, id)
+        location = bucket.s3_url_for_object(table.prefix.rstrip("/"))
         # L1: the module has no L2 for an Iceberg table.
         self.table = glue.CfnTable(
             self,
@@ -55,10 +38,10 @@ class IcebergTable(Construct):
             catalog_id=database.catalog_id,
             database_name=database.ref,
             name=table.name,
-            open_table_format_input=open_format(table, bucket.s3_url_for_object(table.prefix.rstrip("/")), buckets),
+            open_table_format_input=open_format(table, location, config.buckets),
         )
         self.table.apply_removal_policy(removal)
-        for kind, configuration in upkeep(table, optimizer.role_arn).items():
+        for kind, configuration in upkeep(table, optimizer.role_arn, config.compaction == OPTIMIZER).items():
             glue.CfnTableOptimizer(
                 self,
                 kind.title().replace("_", ""),
@@ -77,7 +60,7 @@ def open_format(table: Table, location: str, buckets: int) -> glue.CfnTable.Open
         schema=schema(table),
         partition_spec=partition_spec(table, buckets),
         write_order=write_order(table),
-        properties={**PROPERTIES, "comment": table.doc},
+        properties=properties(table),
     )
     iceberg = glue.CfnTable.IcebergInputProperty(
         metadata_operation="CREATE", version="2", iceberg_table_input=table_input
@@ -119,34 +102,39 @@ def write_order(table: Table) -> glue.CfnTable.IcebergSortOrderProperty:
     return glue.CfnTable.IcebergSortOrderProperty(order_id=1, fields=fields)
 
 
-def upkeep(table: Table, role: str) -> dict[str, glue.CfnTableOptimizer.TableOptimizerConfigurationProperty]:
-    """Say how Glue keeps a table in shape, by the kind of optimizer."""
-    # A raw table gains a snapshot a minute, the others a few a day.
-    days = 3 if table.partition == BY_ARRIVAL else 30
-    strategy = "binpack" if table.partition == BY_ARRIVAL else "sort"
+def upkeep(
+    table: Table, role: str, enabled: bool
+) -> dict[str, glue.CfnTableOptimizer.TableOptimizerConfigurationProperty]:
+    """Say how Glue keeps a table in shape, by the kind of optimizer; the job `compact` does the same."""
     optimizer = glue.CfnTableOptimizer
     return {
         "compaction": optimizer.TableOptimizerConfigurationProperty(
-            enabled=True,
+            enabled=enabled,
             role_arn=role,
             compaction_configuration=optimizer.CompactionConfigurationProperty(
-                iceberg_configuration=optimizer.IcebergCompactionConfigurationProperty(strategy=strategy)
+                iceberg_configuration=optimizer.IcebergCompactionConfigurationProperty(
+                    strategy="sort", min_input_files=FEWEST_INPUT_FILES
+                )
             ),
         ),
         "retention": optimizer.TableOptimizerConfigurationProperty(
-            enabled=True,
+            enabled=enabled,
             role_arn=role,
             retention_configuration=optimizer.RetentionConfigurationProperty(
                 iceberg_configuration=optimizer.IcebergRetentionConfigurationProperty(
-                    snapshot_retention_period_in_days=days, number_of_snapshots_to_retain=1, clean_expired_files=True
+                    snapshot_retention_period_in_days=history(table).days,
+                    number_of_snapshots_to_retain=1,
+                    clean_expired_files=True,
                 )
             ),
         ),
         "orphan_file_deletion": optimizer.TableOptimizerConfigurationProperty(
-            enabled=True,
+            enabled=enabled,
             role_arn=role,
             orphan_file_deletion_configuration=optimizer.OrphanFileDeletionConfigurationProperty(
-                iceberg_configuration=optimizer.IcebergConfigurationProperty(orphan_file_retention_period_in_days=3)
+                iceberg_configuration=optimizer.IcebergConfigurationProperty(
+                    orphan_file_retention_period_in_days=ORPHAN_AGE.days
+                )
             ),
         ),
     }

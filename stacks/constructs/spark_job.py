@@ -10,7 +10,7 @@ from constructs import Construct
 
 from stacks.config import Config
 from stacks.constructs.code import ROOT, only
-from stacks.constructs.grants import grant_asset, grant_files, grant_key, grant_tables
+from stacks.constructs.grants import grant_asset, grant_files, grant_key, grant_tables, grant_upkeep
 from stacks.constructs.nag import accept, accept_wildcards
 from stacks.jobs import Job
 from stacks.lake import LakeStack
@@ -31,7 +31,10 @@ class SparkJob(Construct):
         script = assets.Asset(self, "Script", path=str(ROOT / "glue_jobs" / f"{job.module.replace('.', '/')}.py"))
         modules = shared_modules(Stack.of(self))
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("glue.amazonaws.com"))
-        grant_tables(self.role, lake.bucket, reads=job.reads, writes=job.writes)
+        if job.upkeep:
+            grant_upkeep(self.role, lake.bucket)
+        else:
+            grant_tables(self.role, lake.bucket, reads=job.reads, writes=job.writes)
         grant_files(self.role, lake.bucket, writes=["runs/", *job.files])
         grant_key(self.role, lake.key)
         grant_asset(self.role, script, modules)

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+from moto.glue.responses import GlueResponse
 from moto.server import ThreadedMotoServer
 from pyspark.sql import SparkSession
 
 from domain.tables import TABLES
 from glue_jobs import lake
+from local import catalogue
 from tests.glue_jobs.frames import BUCKET, Lake, create
 
 PACKAGES = (
@@ -31,6 +33,8 @@ def endpoint() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
             patch.setenv(name, value)
+        # Writers notice each other by a lock that moto's Glue lacks.
+        patch.setattr(GlueResponse, "update_table", catalogue.update_table)
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield f"http://127.0.0.1:{port}"
     server.stop()

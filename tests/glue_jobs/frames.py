@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from domain import layout
 from domain.schema import Column
 from domain.tables import Table
 from glue_jobs import accounts, lake
@@ -22,6 +23,7 @@ SPARK = {
     "double": "double",
     "boolean": "boolean",
     "timestamptz": "timestamp",
+    "date": "date",
     "binary": "binary",
 }
 ARROW = {
@@ -30,6 +32,7 @@ ARROW = {
     "double": pa.float64(),
     "boolean": pa.bool_(),
     "timestamptz": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
     "binary": pa.binary(),
 }
 
@@ -57,9 +60,11 @@ def create(spark: SparkSession, table: Table) -> None:
     """Create a table as the lake's stack declares it, with two buckets."""
     columns = ", ".join(f"{c.name} {SPARK[c.iceberg_type]}{' NOT NULL' if c.required else ''}" for c in table.columns)
     cut = {"day": "days({})", "bucket": "bucket(2, {})"}[table.partition.transform].format(table.partition.column)
+    laid_out = {"format-version": "2", **layout.properties(table), "comment": table.name}
+    properties = ", ".join(f"'{key}'='{value}'" for key, value in laid_out.items())
     spark.sql(
         f"CREATE TABLE {lake.name(table)} ({columns}) USING iceberg PARTITIONED BY ({cut}) "
-        f"LOCATION 's3://{BUCKET}/{table.prefix}' TBLPROPERTIES ('format-version'='2')"
+        f"LOCATION 's3://{BUCKET}/{table.prefix}' TBLPROPERTIES ({properties})"
     )
     spark.sql(f"ALTER TABLE {lake.name(table)} WRITE LOCALLY ORDERED BY {', '.join(table.sort)}")
 

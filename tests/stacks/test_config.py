@@ -21,6 +21,7 @@ WRONG: dict[str, list[Any]] = {
     "stream_hours": [23, 8_761, None],
     "batch_window_seconds": [-1, 301],
     "buckets": [0, 1_025],
+    "compaction": ["", None, "Optimizer", True],
     "keep_data": [1, 0, None, "no"],
     "log_days": [10, 0],
     "glue_workers": [1, 300],

@@ -1,0 +1,174 @@
+"""Keep the lake's tables in shape: few large sorted files, few manifests, no snapshot past its time, no orphan."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from functools import partial
+from itertools import takewhile
+from typing import Any
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # it has no types
+from pyspark.sql import Row, SparkSession
+
+from domain.layout import FEWEST_INPUT_FILES, ORPHAN_AGE, history, named
+from domain.tables import Table
+from glue_jobs import lake
+from glue_jobs.accounts import put
+
+FAILED = "failed_data_files_count"
+UNCOMMITTED = "rewrite commits failed"  # Iceberg has no error of its own for it
+
+TABLES_AT_ONCE = 3
+MOST_MANIFESTS = 20
+"""A table is planned from its manifests; a raw one gains one with every commit."""
+
+REWRITE = {
+    "min-input-files": str(FEWEST_INPUT_FILES),
+    # A group of files that meets a delete fails alone, and is taken up by the next run.
+    "partial-progress.enabled": "true",
+    "partial-progress.max-failed-commits": "0",  # the others are committed all the same, but we are told
+    # About 10 million events: what one task sorts without much spilling is a small part of it.
+    "max-file-group-size-bytes": str(1 << 30),
+    "rewrite-job-order": "bytes-asc",
+}
+"""Iceberg's options of rewrite_data_files; file size and sort order are the table's own."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Upkeep:
+    """What was done to a table: files rewritten, into how many, of how many bytes, and what was removed.
+
+    `unfinished` says that some files stayed as they were, mostly since rows were deleted meanwhile: the next run takes
+    them up.
+    """
+
+    rewritten: int = 0
+    written: int = 0
+    bytes: int = 0
+    unfinished: bool = False
+    manifests: int = 0
+    expired: int = 0
+    orphans: int = 0
+
+    def add(self, snapshot: Any) -> None:
+        """Add one rewrite, by its own account."""
+        summary = snapshot.summary()
+        self.rewritten += int(summary.get("deleted-data-files") or 0)
+        self.written += int(summary.get("added-data-files") or 0)
+        self.bytes += int(summary.get("removed-files-size") or 0)
+
+
+class Unwritten(RuntimeError):
+    """Files could not be rewritten, and no other writer was the reason."""
+
+
+def rewrite(spark: SparkSession, table: Table, done: Upkeep) -> None:
+    """Put rows of many small files into few large ones, in the table's order.
+
+    A rewrite is one more snapshot: readers of an older one keep its files, appends made meanwhile stay beside it, and
+    where rows were deleted meanwhile Iceberg refuses it, so that no deleted row comes back.
+    """
+    start = next(lake.ancestors(spark, table)).snapshotId()
+    options = ", ".join(f"'{name}', '{value}'" for name, value in REWRITE.items())
+    try:
+        failed = call(spark, "rewrite_data_files", table, "strategy => 'sort'", f"options => map({options})")[FAILED]
+    except Py4JJavaError as refusal:
+        if UNCOMMITTED not in str(refusal.java_exception):
+            raise
+        done.unfinished = True
+    else:
+        if failed:
+            raise Unwritten(f"{table.full_name}: {failed} files could not be rewritten; the run's log says why")
+    for snapshot in takewhile(lambda made: made.snapshotId() != start, lake.ancestors(spark, table)):
+        if snapshot.operation() == "replace":
+            done.add(snapshot)
+
+
+def gather(spark: SparkSession, table: Table, done: Upkeep) -> None:
+    """Put the entries of many manifests into few."""
+    if lake.manifests(spark, table) > MOST_MANIFESTS:
+        done.manifests = call(spark, "rewrite_manifests", table)["rewritten_manifests_count"]
+
+
+def expire(spark: SparkSession, table: Table, done: Upkeep, now: datetime) -> None:
+    """Forget the snapshots that are past the table's own time, and remove the files that only they held."""
+    snapshots, past = list(lake.ancestors(spark, table)), now - history(table)
+    if len(snapshots) > 1 and snapshots[-1].timestampMillis() < past.timestamp() * 1e3:
+        done.expired = call(spark, "expire_snapshots", table, before(past))["deleted_data_files_count"]
+
+
+def clear(spark: SparkSession, table: Table, done: Upkeep, now: datetime) -> None:
+    """Remove old files below the table's own place that no snapshot holds, as failed writers leave them.
+
+    Landed files lie elsewhere: whether one of those is an orphan is said by receipts, not by snapshots.
+    """
+    # The table's own S3 client lists: not every engine has a Hadoop file system for s3://.
+    done.orphans = len(sql(spark, "remove_orphan_files", table, before(now - ORPHAN_AGE), "prefix_listing => true"))
+
+
+def keep(spark: SparkSession, now: datetime, table: Table) -> Upkeep:
+    """Bring one table into shape; one that never had a row is left alone."""
+    done = Upkeep()
+    if next(lake.ancestors(spark, table), None) is not None:
+        rewrite(spark, table, done)
+        gather(spark, table, done)
+        expire(spark, table, done, now)
+        clear(spark, table, done, now)
+    return done
+
+
+def before(moment: datetime) -> str:
+    """Tell a procedure to touch only what is older."""
+    return f"older_than => TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S}'"
+
+
+def call(spark: SparkSession, procedure: str, table: Table, *arguments: str) -> Row:
+    """Run a procedure of Iceberg's on a table, and return what it says of it."""
+    [row] = sql(spark, procedure, table, *arguments)
+    return row
+
+
+def sql(spark: SparkSession, procedure: str, table: Table, *arguments: str) -> list[Row]:
+    """Run a procedure of Iceberg's on a table (Iceberg, "Spark procedures")."""
+    given = ", ".join([f"table => '{table.full_name}'", *arguments])
+    rows: list[Row] = spark.sql(f"CALL lake.system.{procedure}({given})").collect()
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The lake's bucket, the run's name, and the tables to keep in shape."""
+
+    bucket: str
+    run: str
+    tables: tuple[Table, ...]
+
+    @classmethod
+    def read(cls, argv: Sequence[str] | None = None) -> Arguments:
+        """Read the command line; `--tables raw.search,raw.rating` names some, else all are meant."""
+        parser = ArgumentParser(allow_abbrev=False)
+        parser.add_argument("--bucket", required=True)
+        parser.add_argument("--JOB_RUN_ID", required=True)  # Glue's own
+        parser.add_argument("--tables", default="")
+        known, _ = parser.parse_known_args(argv)
+        return cls(known.bucket, known.JOB_RUN_ID, named(*filter(None, known.tables.split(","))))
+
+
+def main() -> None:
+    """Keep all tables in shape, some at a time: most of the work on a small one is waiting."""
+    arguments, spark, now = Arguments.read(), lake.session(), datetime.now(timezone.utc)
+    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+        done = list(pool.map(partial(keep, spark, now), arguments.tables))
+    account: dict[str, Any] = {table.full_name: asdict(did) for table, did in zip(arguments.tables, done, strict=True)}
+    told = {"job": "compact", "run": arguments.run, "tables": account}
+    put(arguments.bucket, f"runs/{arguments.run}/compact.json", told)
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
