@@ -332,13 +332,20 @@ class LoggedStream(Stream):  # type: ignore[misc]
         self._reshards.append(now)
 
     def _reshard(self, target: int) -> None:
-        if target > len(self._open):
-            for shard in list(self._open):
-                self.split_shard(shard.shard_id, str((shard.starting_hash + shard.ending_hash) // 2 + 1))
-        while len(self._open) > target:
-            pairs = zip(self._open[::2], self._open[1::2], strict=False)
-            for low, high in list(pairs)[: len(self._open) - target]:
-                self.merge_shards(low.shard_id, high.shard_id)
+        """Make shards of equal size: cut where they will begin, then join what lies between two cuts.
+
+        As AWS does (API Reference, UpdateShardCount), shards may live for a moment only.
+        """
+        starts = [HASH_KEYS * index // target for index in range(target)]
+        for start in starts:
+            shard = self._open[bisect_right(self._starts, start) - 1]
+            if start != shard.starting_hash:
+                self.split_shard(shard.shard_id, str(start))
+        for start, end in zip(starts, [*starts[1:], HASH_KEYS], strict=True):
+            pieces = [shard for shard in self._open if start <= shard.starting_hash < end]
+            while len(pieces) > 1:
+                self.merge_shards(pieces[0].shard_id, pieces[1].shard_id)
+                pieces = [shard for shard in self._open if start <= shard.starting_hash < end]
 
     def _follow_traffic(self) -> None:
         seconds = (time.monotonic() - self._watched) * self.ground.pace.speed

@@ -1,4 +1,4 @@
-"""Count what happens and hand the sums to CloudWatch once a second, so that a busy stream does not fill its memory."""
+"""Count what happens; once a second CloudWatch is told, in one datum a minute, so that its memory stays small."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from moto.cloudwatch.models import cloudwatch_backends
+from moto.cloudwatch.models import MetricAggregatedDatum, cloudwatch_backends
 
 from local.cloud import Cloud
 
@@ -23,6 +23,7 @@ class Tally:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._sums: dict[Key, list[float]] = {}
+        self._minutes: dict[Key, tuple[int, MetricAggregatedDatum]] = {}
         threading.Thread(target=self._run, name="metrics", daemon=True).start()
 
     def add(self, namespace: str, unit: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
@@ -40,9 +41,25 @@ class Tally:
         """Hand over what was counted."""
         with self._lock:
             sums, self._sums = self._sums, {}
-        for (namespace, metric, dimensions, unit), (total, least, most, count) in sums.items():
-            statistics = {"Sum": total, "Minimum": least, "Maximum": most, "SampleCount": count}
-            put(self._cloud, namespace, [_datum(metric, dimensions, unit, StatisticValues=statistics)])
+        for key, (total, least, most, count) in sums.items():
+            datum = self._of_this_minute(key, least)
+            datum.sum += total
+            datum.min, datum.max = min(datum.min, least), max(datum.max, most)
+            datum.sample_count += count
+
+    def _of_this_minute(self, key: Key, least: float) -> MetricAggregatedDatum:
+        """Return the datum that holds this minute's sums; metrics are read by the minute, and kept for ever."""
+        minute = int(time.time() // 60)
+        known = self._minutes.get(key)
+        if known and known[0] == minute:
+            return known[1]
+        namespace, metric, dimensions, unit = key
+        statistics = {"Sum": 0.0, "Minimum": least, "Maximum": least, "SampleCount": 0.0}
+        put(self._cloud, namespace, [_datum(metric, dimensions, unit, StatisticValues=statistics)])
+        data = cloudwatch_backends[self._cloud.account][self._cloud.region].metric_data
+        made = next(one for one in reversed(data) if one.name == metric and one.namespace == namespace)
+        self._minutes[key] = (minute, made)
+        return made
 
     def _run(self) -> None:
         while True:

@@ -220,7 +220,7 @@ def test_the_shard_count_at_most_doubles_and_at_least_halves(cloud: Cloud) -> No
     uniform = {"StreamName": stream, "ScalingType": "UNIFORM_SCALING"}
 
     assert refusal(resize, TargetShardCount=5, **uniform) == "LimitExceededException"
-    for count in (3, 4, 2):
+    for count in (3, 4, 5, 7, 4, 2):
         resize(TargetShardCount=count, **uniform)
         is_open = [
             shard for shard in shards(cloud, stream) if "EndingSequenceNumber" not in shard["SequenceNumberRange"]
@@ -232,6 +232,7 @@ def test_the_shard_count_at_most_doubles_and_at_least_halves(cloud: Cloud) -> No
         assert ranges[0][0] == 0
         assert ranges[-1][1] == 2**128 - 1
         assert all(low[1] + 1 == high[0] for low, high in itertools.pairwise(ranges))
+        assert len({(end - start) * count >> 127 for start, end in ranges}) == 1  # UNIFORM_SCALING: "of equal size"
 
 
 def test_the_shard_count_changes_at_most_ten_times_a_day(cloud: Cloud) -> None:
