@@ -107,8 +107,8 @@ def query(name: str, metric: str) -> dict[str, Any]:
 
 def room() -> int:
     """Count the shards that the account may still have."""
-    limits = client("kinesis").describe_limits()
-    return int(limits["ShardLimit"]) - int(limits["OpenShardCount"])
+    limits: dict[str, int] = client("kinesis").describe_limits()
+    return limits["ShardLimit"] - limits["OpenShardCount"]
 
 
 def log(bucket: Bucket) -> list[tuple[int, Change]]:
