@@ -19,6 +19,9 @@ from moto.sqs.models import sqs_backends
 from local import routes
 from local.cloud import Cloud
 from local.functions import functions
+from local.kafka import mapping as kafka_mapping
+from local.kafka.mapping import KafkaMapping
+from local.kafka.reader import TopicReader
 from local.queue_reader import QueueReader
 from local.stream_reader import StreamReader
 
@@ -39,7 +42,7 @@ _SMALL_BATCH = 10
 
 log = logging.getLogger(__name__)
 
-Reader = StreamReader | QueueReader
+Reader = StreamReader | QueueReader | TopicReader
 
 
 class EventSources:
@@ -90,6 +93,8 @@ class EventSources:
         return reader.result if reader else "No records processed"
 
     def _reader(self, mapping: EventSourceMapping) -> Reader:
+        if isinstance(mapping, KafkaMapping):
+            return TopicReader(self._cloud, mapping)
         name = mapping.event_source_arn.rpartition(":")[2].rpartition("/")[2]
         if ":kinesis:" in mapping.event_source_arn:
             stream = kinesis_backends[self._cloud.account][self._cloud.region].streams[name]
@@ -109,7 +114,9 @@ def check(spec: dict[str, Any]) -> None:
     """Refuse settings that AWS refuses, and by name those that this cloud does not do."""
     arn = spec.get("EventSourceArn", "")
     if ":dynamodb:" in arn or arn.endswith(".fifo"):
-        raise NotImplementedError(f"an event source mapping from {arn}: Kinesis streams and standard SQS queues work")
+        raise NotImplementedError(
+            f"an event source mapping from {arn}: Kinesis streams, MSK topics and standard SQS queues work"
+        )
     if spec.get("TumblingWindowInSeconds"):
         raise NotImplementedError("TumblingWindowInSeconds of an event source mapping; aggregate in the function")
     for name, (least, most) in _BOUNDS.items():
@@ -118,6 +125,12 @@ def check(spec: dict[str, Any]) -> None:
             raise _invalid(f"{name} {value}: must be between {least} and {most}")
     if 0 <= int(spec.get("MaximumRecordAgeInSeconds", -1)) < _LEAST_AGE:
         raise _invalid(f"MaximumRecordAgeInSeconds must be -1 or at least {_LEAST_AGE}")
+    _check_source(arn, spec)
+
+
+def _check_source(arn: str, spec: dict[str, Any]) -> None:
+    if ":kafka:" in arn:
+        kafka_mapping.check(spec)
     if ":kinesis:" in arn and spec.get("StartingPosition") not in STARTING_POSITIONS:
         raise _invalid(f"StartingPosition must be one of {', '.join(STARTING_POSITIONS)}")
     if (
@@ -149,7 +162,8 @@ def install(cloud: Cloud) -> None:
     def created(self: Any, spec: dict[str, Any]) -> EventSourceMapping:
         check(spec)
         _refuse_twice(self, spec)
-        mapping = create(self, {**spec, "Enabled": str(spec.get("Enabled", True)).lower() == "true"})
+        make = kafka_mapping.create if ":kafka:" in spec["EventSourceArn"] else create
+        mapping = make(self, {**spec, "Enabled": str(spec.get("Enabled", True)).lower() == "true"})
         mapping.filter_patterns = patterns(mapping.filter_criteria)
         for queue in sqs_backends[cloud.account][cloud.region].queues.values():
             queue.lambda_event_source_mappings.clear()  # moto would invoke within SendMessage, one message a call
@@ -176,11 +190,13 @@ def _mend_update() -> None:
     def updated(self: Any, uuid: str, spec: dict[str, Any]) -> Any:
         known = self.get_event_source_mapping(uuid)
         if known:
-            check({"EventSourceArn": known.event_source_arn, "StartingPosition": known.starting_position, **spec})
+            kept = {"EventSourceArn": known.event_source_arn, "StartingPosition": known.starting_position}
+            check({**kept, "Topics": known.topics, "ProvisionedPollerConfig": known.poller_config, **spec})
         if "Enabled" in spec:
             spec = {**spec, "Enabled": str(spec["Enabled"]).lower() == "true"}
         mapping = update(self, uuid, spec)
         if mapping:
+            mapping.poller_config = spec.get("ProvisionedPollerConfig", mapping.poller_config)
             mapping.filter_patterns = patterns(mapping.filter_criteria)
         return mapping
 

@@ -38,6 +38,7 @@ from local import (
     step_functions,
 )
 from local.cloud import Cloud
+from local.kafka import clusters
 from local.wire import Listener
 
 LEAST_FREE_BYTES = 1 << 30
@@ -70,6 +71,7 @@ def installs() -> Sequence[Callable[[Cloud], None]]:
         objects.install,
         missing_calls.install,
         kinesis.install,
+        clusters.install,
         functions.install,
         event_sources.install,
         function_urls.install,
