@@ -20,6 +20,7 @@ from moto.core.config import default_user_config
 from moto.moto_server import werkzeug_app
 
 from local import (
+    api_gateway,
     athena,
     catalogue,
     cloudformation,
@@ -75,6 +76,7 @@ def installs() -> Sequence[Callable[[Cloud], None]]:
         functions.install,
         event_sources.install,
         function_urls.install,
+        api_gateway.install,
         event_rules.install,
         catalogue.install,
         athena.install,

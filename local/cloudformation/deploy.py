@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
+from moto.apigateway.models import apigateway_backends
 
+from local.api_gateway.addresses import here
 from local.cloud import Cloud
 from local.cloudformation.intrinsics import NO_VALUE, Scope
 from local.cloudformation.kinds import KINDS
@@ -188,6 +190,7 @@ class Deployment:
             export = scope.resolve(defined["Export"]["Name"]) if "Export" in defined else ""
             value = scope.resolve(defined["Value"])
             value = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            value = here(self.cloud, value, apigateway_backends[self.cloud.account][self.cloud.region].apis)
             outputs.append(Output(key, value, defined.get("Description", ""), export))
         return outputs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from local.cloudformation.kinds import (
     analytics,
+    api_gateway,
     compute,
     glue,
     identity,
@@ -38,6 +39,7 @@ KINDS: dict[str, Kind] = {
     **identity.KINDS,
     **messaging.KINDS,
     **compute.KINDS,
+    **api_gateway.KINDS,
     **glue.KINDS,
     **analytics.KINDS,
     **monitoring.KINDS,
