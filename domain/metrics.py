@@ -37,6 +37,8 @@ LANDED = Metric("Landed", "Records that became rows of a data file.")
 QUARANTINED = Metric("Quarantined", "Records set aside with their bytes and the reason.", limit=10_000)
 DUPLICATES = Metric("Duplicates", "Records handed over again and dropped.")
 IMBALANCE = Metric("Imbalance", "Received less landed, quarantined and duplicate; must be nought.", limit=0)
+COLLECTED = Metric("Collected", "Events that the REST front put on the stream.")
+COLLECT_REFUSED = Metric("CollectRefused", "Requests to the REST front that were no events.", limit=10_000)
 FILES_COMMITTED = Metric("FilesCommitted", "Data files registered in Iceberg tables.")
 SHARDS = Metric("Shards", "Open shards of the stream.", statistic="Maximum")
 SHARD_LOAD = Metric("ShardLoad", "The stream's load, of what its shards take.", unit="Percent", statistic="Maximum")
@@ -52,6 +54,8 @@ METRICS = (
     QUARANTINED,
     DUPLICATES,
     IMBALANCE,
+    COLLECTED,
+    COLLECT_REFUSED,
     FILES_COMMITTED,
     SHARDS,
     SHARD_LOAD,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -34,6 +35,20 @@ JOB, OPTIMIZER = "job", "optimizer"  # who keeps the tables in shape: our Spark 
 INSTANCES = one_of("ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge")
 LOG_RETENTIONS = one_of(7, 14, 30, 90, 365, 731)
 PROVISIONED = between(1, 1000)
+RATE = between(1, 10_000)  # requests a second; an account has 10,000 in a region, unless AWS was asked for more
+ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
+ORIGINS = Allowed(
+    lambda value: isinstance(value, tuple) and (value == ("*",) or all(ORIGIN.fullmatch(str(each)) for each in value)),
+    "a tuple of origins such as 'https://shop.example', or ('*',) for every page",
+)
+CLIENTS = Allowed(
+    lambda value: (
+        isinstance(value, tuple)
+        and len(set(value)) == len(value) > 0
+        and all(re.fullmatch("[a-z]{1,20}", str(each)) for each in value)
+    ),
+    "a tuple of different names, each of 1 to 20 lower-case letters",
+)
 SHARDS = Allowed(
     lambda value: value is None or PROVISIONED.test(value),
     f"{PROVISIONED.words}, or None for a stream that scales on demand",
@@ -57,6 +72,11 @@ class Config:
     training_instance: str
     endpoint_instance: str
     endpoint_instances: int
+    front_clients: tuple[str, ...]
+    front_origins: tuple[str, ...]
+    front_rate: int
+    front_quota: int
+    front_firewall: bool
     budget_usd: int
 
     def __post_init__(self) -> None:
@@ -81,6 +101,11 @@ ALLOWED = {
     "training_instance": INSTANCES,
     "endpoint_instance": INSTANCES,
     "endpoint_instances": between(1, 100),
+    "front_clients": CLIENTS,
+    "front_origins": ORIGINS,
+    "front_rate": RATE,
+    "front_quota": between(1, 2**31 - 1),
+    "front_firewall": one_of(True, False),
     "budget_usd": between(1, 1_000_000),
 }
 
@@ -101,6 +126,11 @@ CONFIGS = {
             training_instance="ml.m5.large",
             endpoint_instance="ml.m5.large",
             endpoint_instances=1,
+            front_clients=("web",),
+            front_origins=("*",),
+            front_rate=500,
+            front_quota=1_000_000,
+            front_firewall=False,
             budget_usd=500,
         ),
         Config(
@@ -117,6 +147,11 @@ CONFIGS = {
             training_instance="ml.m5.2xlarge",
             endpoint_instance="ml.m5.xlarge",
             endpoint_instances=2,
+            front_clients=("web", "devices"),
+            front_origins=("https://www.example.com",),
+            front_rate=1_000,
+            front_quota=100_000_000,
+            front_firewall=True,
             budget_usd=10_000,
         ),
     )

@@ -16,6 +16,7 @@ from stacks.config import Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
+from stacks.constructs.rest_front import RestFront
 from stacks.lake import LakeStack
 
 BATCH_SIZE = 10_000  # the most there is: fewer, larger files
@@ -36,6 +37,7 @@ class IngestStack(Stack):
         self._consume()
         self._commit()
         self._sweep()
+        RestFront(self, "Front", stream=lake.stream, config=config)
 
     def _consume(self) -> None:
         consume = Function(

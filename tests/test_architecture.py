@@ -30,6 +30,8 @@ FUNCTIONS = {
     "ingest/redrive": "iceberg",
     "ingest/scale": None,
     "ingest/sweep": "arrow",
+    "ingest/collect": None,
+    "ingest/admit": None,
     "orchestrate/start": None,
     "train/plan": None,
     "train/register": None,

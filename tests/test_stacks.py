@@ -131,6 +131,11 @@ def any_config(**changed: Any) -> Config:
         "training_instance": "ml.m5.4xlarge",
         "endpoint_instance": "ml.m5.xlarge",
         "endpoint_instances": 19,
+        "front_clients": ("kiosk",),
+        "front_origins": ("https://kiosk.example",),
+        "front_rate": 1_009,
+        "front_quota": 15_485_863,
+        "front_firewall": False,
         "budget_usd": 104_729,
     }
     return Config(**{**values, **changed})

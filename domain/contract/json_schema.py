@@ -38,6 +38,24 @@ def json_schema(event: type[Event]) -> dict[str, Any]:
     }
 
 
+def envelope() -> dict[str, Any]:
+    """Derive the schema of what every event has, in the words that draft 4 and 2020-12 share.
+
+    >>> envelope()["required"]
+    ['event', 'event_id', 'event_time', 'user_id']
+    """
+    bounds = {"minLength": "min_length", "maxLength": "max_length"}
+    properties = {
+        column.name: {
+            "type": "string",
+            **{word: limit for word, bound in bounds.items() if (limit := getattr(column.field, bound)) is not None},
+        }
+        for column in Event.columns()
+    }
+    names = {"event": {"type": "string", "minLength": 1}, **properties}
+    return {"type": "object", "properties": names, "required": list(names)}
+
+
 def _property(column: Column) -> dict[str, Any]:
     field = column.field
     limits = {

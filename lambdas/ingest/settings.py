@@ -15,6 +15,14 @@ class ConsumeSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class CollectSettings(Settings):
+    """The stream, and the origins (commas between, or *) whose pages may post to it."""
+
+    stream: str
+    origins: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommitSettings(Settings):
     """Where receipts and data files are."""
 

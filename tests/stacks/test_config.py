@@ -29,6 +29,11 @@ WRONG: dict[str, list[Any]] = {
     "training_instance": ["m5.large", "ml.m5.tiny"],
     "endpoint_instance": ["m5.large"],
     "endpoint_instances": [0, 101, True],
+    "front_clients": [(), ("web", "web"), ("Web",), "web"],
+    "front_origins": [("shop.example",), ("*", "https://shop.example"), "*", ("https://shop.example/",)],
+    "front_rate": [0, 10_001, 1.5],
+    "front_quota": [0, 2**31],
+    "front_firewall": [1, None],
     "budget_usd": [0, -5, 1.5],
 }
 
