@@ -1,22 +1,29 @@
-"""Run all benchmarks, or those named: `python -m benchmarks [consume] [produce] [scaling]`."""
+"""Run all benchmarks, or those named: `python -m benchmarks [consume] [produce] [scaling] [faults]`.
+
+Options go to the one that is named: `python -m benchmarks faults --seed 17`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-BENCHMARKS = ("consume", "produce", "scaling")
+BENCHMARKS = ("consume", "produce", "scaling", "faults")
 """Modules of this package, in the order in which they run; each in a process of its own."""
 
 
 def main(wanted: list[str]) -> int:
     """Run benchmarks one after another; return how many failed."""
+    start = next((place for place, word in enumerate(wanted) if word.startswith("-")), len(wanted))
+    wanted, options = wanted[:start], wanted[start:]
+    if options and len(wanted) != 1:
+        print(f"name the one benchmark that {' '.join(options)} is for", file=sys.stderr)
+        return 2
     unknown = set(wanted) - set(BENCHMARKS)
     if unknown:
         print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     names = [name for name in BENCHMARKS if not wanted or name in wanted]
-    return sum(subprocess.call([sys.executable, "-m", f"benchmarks.{name}"]) != 0 for name in names)
+    return sum(subprocess.call([sys.executable, "-m", f"benchmarks.{name}", *options]) != 0 for name in names)
 
 
 if __name__ == "__main__":
