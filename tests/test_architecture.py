@@ -27,6 +27,7 @@ PACKAGES = {"arrow": {"pyarrow", "msgspec", "pybase64"}, "iceberg": {"pyarrow", 
 FUNCTIONS = {
     "ingest/consume": "arrow",
     "ingest/commit": "iceberg",
+    "ingest/conserve": "iceberg",
     "ingest/redrive": "iceberg",
     "ingest/scale": None,
     "ingest/sweep": "arrow",

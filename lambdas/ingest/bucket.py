@@ -31,6 +31,14 @@ class Bucket:
         except self.client.exceptions.NoSuchKey:
             return None
 
+    def tail(self, key: str, size: int) -> bytes | None:
+        """Read the last bytes of an object, if it exists."""
+        try:
+            answer = self.client.get_object(Bucket=self.name, Key=key, Range=f"bytes=-{size}")
+        except self.client.exceptions.NoSuchKey:
+            return None
+        return answer["Body"].read()  # type: ignore[no-any-return]
+
     def put(self, key: str, body: bytes) -> None:
         """Write an object."""
         self.client.put_object(Bucket=self.name, Key=key, Body=body)

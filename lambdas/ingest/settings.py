@@ -53,3 +53,11 @@ class RedriveSettings(Settings):
     bucket: str
     stream: str
     queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConserveSettings(Settings):
+    """Where receipts and data files are, and the Athena workgroup that counts again."""
+
+    bucket: str
+    workgroup: str

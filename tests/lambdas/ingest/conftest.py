@@ -20,7 +20,7 @@ from pyiceberg.table import Table as IcebergTable
 from domain.contract.iceberg import iceberg_partition, iceberg_schema
 from domain.ingest.receipts import Receipt, linked, read_receipt, shard_prefix
 from domain.tables import QUARANTINE, RAW, Table
-from lambdas.ingest import commit, consume, redrive, sweep
+from lambdas.ingest import commit, conserve, consume, redrive, sweep
 from lambdas.ingest.bucket import Bucket
 from local import catalogue
 
@@ -111,10 +111,10 @@ def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
 
 def forget() -> None:
     """Start each function's process anew."""
-    for module in (consume, commit, sweep, redrive):
+    for module in (consume, commit, sweep, redrive, conserve):
         module.settings.cache_clear()
         module.client.cache_clear()
-    for committer in (commit, redrive):
+    for committer in (commit, redrive, conserve):
         committer.catalog.cache_clear()
     consume.positions.cache_clear()
 
