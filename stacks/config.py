@@ -6,6 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from domain.ingest.scaling import InvalidPolicy, Policy
+from stacks.capacity import Expected, Plan, plan
+
 
 class RefusedConfig(ValueError):
     """A setting that no deployment can use: names the field, its value and what is allowed."""
@@ -34,7 +37,8 @@ def one_of(*choices: object) -> Allowed:
 JOB, OPTIMIZER = "job", "optimizer"  # who keeps the tables in shape: our Spark job, once a day, or Glue by itself
 INSTANCES = one_of("ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge")
 LOG_RETENTIONS = one_of(7, 14, 30, 90, 365, 731)
-PROVISIONED = between(1, 1000)
+PROVISIONED, ON_DEMAND = "provisioned", "on-demand"
+MOST_SHARDS = 1000
 RATE = between(1, 10_000)  # requests a second; an account has 10,000 in a region, unless AWS was asked for more
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d+)?")
 ORIGINS = Allowed(
@@ -49,20 +53,41 @@ CLIENTS = Allowed(
     ),
     "a tuple of different names, each of 1 to 20 lower-case letters",
 )
-SHARDS = Allowed(
-    lambda value: value is None or PROVISIONED.test(value),
-    f"{PROVISIONED.words}, or None for a stream that scales on demand",
-)
+
+
+def or_derived(allowed: Allowed) -> Allowed:
+    """Allow None too: what the load expected asks for."""
+    return Allowed(
+        lambda value: value is None or allowed.test(value), f"{allowed.words}, or None to derive it from the load"
+    )
+
+
+EXPECTED = {
+    "events_per_second": between(1, 10_000_000),
+    "peak_events_per_second": between(1, 10_000_000),
+    "event_bytes": between(32, 1_000_000),
+    "producers": between(1, 1_000_000),
+    "framed": one_of(True, False),
+    "file_kb": between(1, 131_072),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings of one stage; a field is here only if two stages differ in it."""
+    """The settings of one stage; a field is here only if two stages differ in it, or if it is a switch.
+
+    `shards`, `batch_window_seconds` and `frame_kb` follow from the load that is `expected` where they are None (see
+    `capacity`).
+    """
 
     stage: str
+    capacity: str
+    expected: Expected
     shards: int | None
     stream_hours: int
-    batch_window_seconds: int
+    batch_window_seconds: int | None
+    frame_kb: int | None
+    fan_out: bool
     buckets: int
     compaction: str
     keep_data: bool
@@ -85,13 +110,52 @@ class Config:
             value, allowed = getattr(self, field.name), ALLOWED[field.name]
             if not allowed.test(value):
                 raise RefusedConfig(f"Config.{field.name} is {value!r}; allowed: {allowed.words}")
+        for field in fields(self.expected):
+            value, allowed = getattr(self.expected, field.name), EXPECTED[field.name]
+            if not allowed.test(value):
+                raise RefusedConfig(f"Config.expected.{field.name} is {value!r}; allowed: {allowed.words}")
+        self._check_scale()
+
+    def _check_scale(self) -> None:
+        """Refuse what is sound by itself and not together."""
+        usual, peak = self.expected.events_per_second, self.expected.peak_events_per_second
+        if peak < usual:
+            said = f"Config.expected.peak_events_per_second is {peak}"
+            raise RefusedConfig(f"{said}; allowed: at least {usual}, the usual rate")
+        if self.capacity == ON_DEMAND:
+            if self.shards is not None:
+                raise RefusedConfig(f"Config.shards is {self.shards}; allowed: None, since the stream is on demand")
+            return
+        if self.plan.ceiling > MOST_SHARDS:
+            raise RefusedConfig(
+                f"Config.expected.peak_events_per_second is {peak}, which needs {self.plan.ceiling:,} shards; "
+                f"allowed: what {MOST_SHARDS:,} shards take, or capacity {ON_DEMAND!r}"
+            )
+        try:
+            Policy(floor=self.plan.floor, ceiling=self.plan.ceiling)
+        except InvalidPolicy as invalid:
+            raise RefusedConfig(f"Config.expected: {invalid}") from invalid
+
+    @property
+    def plan(self) -> Plan:
+        """Shards, frames and window, given or derived."""
+        return plan(
+            self.expected,
+            shards=self.shards,
+            window_seconds=self.batch_window_seconds,
+            frame_kb=self.frame_kb,
+        )
 
 
 ALLOWED = {
     "stage": one_of("dev", "prod"),
-    "shards": SHARDS,
+    "capacity": one_of(PROVISIONED, ON_DEMAND),
+    "expected": Allowed(lambda value: isinstance(value, Expected), "an Expected, of stacks.capacity"),
+    "shards": or_derived(between(1, MOST_SHARDS)),
     "stream_hours": between(24, 8760),
-    "batch_window_seconds": between(0, 300),
+    "batch_window_seconds": or_derived(between(0, 300)),
+    "frame_kb": or_derived(between(1, 1024)),
+    "fan_out": one_of(True, False),
     "buckets": between(1, 1024),
     "compaction": one_of(JOB, OPTIMIZER),
     "keep_data": one_of(True, False),
@@ -114,9 +178,13 @@ CONFIGS = {
     for config in (
         Config(
             stage="dev",
+            capacity=PROVISIONED,
+            expected=Expected(events_per_second=1_000, peak_events_per_second=8_000, framed=False),
             shards=4,
             stream_hours=24,
             batch_window_seconds=5,
+            frame_kb=256,
+            fan_out=False,
             buckets=4,
             compaction=JOB,
             keep_data=False,
@@ -135,9 +203,13 @@ CONFIGS = {
         ),
         Config(
             stage="prod",
+            capacity=ON_DEMAND,
+            expected=Expected(events_per_second=10_000, peak_events_per_second=40_000, producers=20),
             shards=None,
             stream_hours=168,
-            batch_window_seconds=60,
+            batch_window_seconds=None,
+            frame_kb=None,
+            fan_out=False,
             buckets=64,
             compaction=OPTIMIZER,
             keep_data=True,

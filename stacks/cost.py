@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from stacks.config import CONFIGS, Config
+from stacks.config import CONFIGS, ON_DEMAND, Config
 
 PRICED_ON = "2026-11-22"  # us-east-1, USD, list prices as written down on this day; check before you budget
 HOURS = 730
@@ -71,8 +71,8 @@ def estimate(config: Config, events_per_second: float) -> Estimate:
     29.2
     """
     events = events_per_second * SECONDS
-    shards = config.shards or 1
-    invocations = max(events / INVOCATION_EVENTS, min(events, shards * SECONDS / max(config.batch_window_seconds, 1)))
+    shards, window = config.shards or 1, max(config.plan.window_seconds, 1)
+    invocations = max(events / INVOCATION_EVENTS, min(events, shards * SECONDS / window))
     return Estimate(
         stream=_stream(config, events_per_second),
         consumers=invocations * INVOCATION_SECONDS * CONSUMER_GB * LAMBDA_GB_SECOND
@@ -100,10 +100,10 @@ def table(config: Config, rates: tuple[int, ...] = (100, 1_000, 10_000)) -> str:
 
 def _stream(config: Config, rate: float) -> float:
     events = rate * SECONDS
-    if config.shards is None:
+    if config.capacity == ON_DEMAND:
         gigabytes = events * ceil(EVENT_KB) * 1024 / 1e9
         return STREAM_HOUR * HOURS + gigabytes * (STREAM_GB_IN + STREAM_GB_OUT)
-    shards = max(config.shards, ceil(rate / 1000), ceil(rate * EVENT_KB / 1000))
+    shards = max(config.plan.shards, ceil(rate / 1000), ceil(rate * EVENT_KB / 1000))
     return shards * SHARD_HOUR * HOURS + events / 1e6 * PUT_UNITS_MILLION
 
 

@@ -68,7 +68,7 @@ class IngestStack(Stack):
             enabled=True,
             starting_position="TRIM_HORIZON",
             batch_size=BATCH_SIZE,
-            maximum_batching_window_in_seconds=self.config.batch_window_seconds,
+            maximum_batching_window_in_seconds=self.config.plan.window_seconds,
             parallelization_factor=PARALLELIZATION,
             bisect_batch_on_function_error=True,
             maximum_retry_attempts=RETRIES,

@@ -15,13 +15,14 @@ from constructs import Construct
 
 from domain.tables import TABLES
 from stacks import names
-from stacks.config import Config, RefusedConfig
+from stacks.config import ON_DEMAND, PROVISIONED, Config, RefusedConfig
 from stacks.constructs.grants import grant_key, grant_upkeep
 from stacks.constructs.iceberg_table import IcebergTable
 from stacks.constructs.nag import accept
 
 UNDO_DAYS = 3
 RUN_DAYS = 400
+MODES = {PROVISIONED: kinesis.StreamMode.PROVISIONED, ON_DEMAND: kinesis.StreamMode.ON_DEMAND}
 DATABASES = tuple(dict.fromkeys(table.database for table in TABLES))
 
 
@@ -42,6 +43,8 @@ class LakeStack(Stack):
         self._registry()
         CfnOutput(self, "Bucket", value=self.bucket.bucket_name, description="Where everything rests")
         CfnOutput(self, "Stream", value=self.stream.stream_name, description="Where events are sent")
+        frame = str(config.plan.frame_kb * 1024)
+        CfnOutput(self, "FrameBytes", value=frame, description="What a producer's frame should hold")
 
     def _key(self) -> kms.Key:
         key = kms.Key(self, "Key", enable_key_rotation=True, removal_policy=self.removal, description="Rivermill")
@@ -89,8 +92,8 @@ class LakeStack(Stack):
             self,
             "Events",
             stream_name=names.STREAM,
-            stream_mode=kinesis.StreamMode.ON_DEMAND if config.shards is None else kinesis.StreamMode.PROVISIONED,
-            shard_count=config.shards,
+            stream_mode=MODES[config.capacity],
+            shard_count=config.plan.shards if config.capacity == PROVISIONED else None,
             retention_period=Duration.hours(config.stream_hours),
             encryption=kinesis.StreamEncryption.KMS,
             encryption_key=self.key,

@@ -14,6 +14,7 @@ from domain.ingest import landing, receipts
 from domain.metrics import METRICS
 from domain.tables import TABLES
 from stacks import names
+from stacks.capacity import Expected
 from stacks.config import CONFIGS, Config, RefusedConfig
 from stacks.ingest import BATCH_SIZE, PARALLELIZATION, RECORD_AGE, RETRIES
 from tests.stacks.synthesized import Template, all_resources, only, resources, stage, synthesize
@@ -119,9 +120,13 @@ def any_config(**changed: Any) -> Config:
     """Give every setting a value of its own, a prime where it is a number."""
     values: dict[str, Any] = {
         "stage": "dev",
+        "capacity": "provisioned",
+        "expected": Expected(events_per_second=23, peak_events_per_second=20_011, framed=False),
         "shards": 7,
         "stream_hours": 29,
         "batch_window_seconds": 11,
+        "frame_kb": 37,
+        "fan_out": False,
         "buckets": 13,
         "compaction": "job",
         "keep_data": True,
@@ -152,6 +157,7 @@ def test_every_setting_reaches_its_own_property() -> None:
 
     assert (stream["ShardCount"], stream["RetentionPeriodHours"]) == (7, 29)
     assert mapping["MaximumBatchingWindowInSeconds"] == 11
+    assert lake["Outputs"]["FrameBytes"]["Value"] == str(37 * 1024)
     assert buckets == {"bucket[13]"}
     assert {
         group["Properties"]["RetentionInDays"] for group in all_resources(found, "AWS::Logs::LogGroup").values()

@@ -17,9 +17,13 @@ from tests.stacks.synthesized import FLAGS, ROOT
 
 WRONG: dict[str, list[Any]] = {
     "stage": ["foo", "", None],
+    "capacity": ["", None, "on_demand"],
+    "expected": [None, 500],
     "shards": [0, 1_001, "4", True, 2.5],
     "stream_hours": [23, 8_761, None],
     "batch_window_seconds": [-1, 301],
+    "frame_kb": [0, 1_025, 0.5],
+    "fan_out": [1, None, "yes"],
     "buckets": [0, 1_025],
     "compaction": ["", None, "Optimizer", True],
     "keep_data": [1, 0, None, "no"],
@@ -36,6 +40,10 @@ WRONG: dict[str, list[Any]] = {
     "front_firewall": [1, None],
     "budget_usd": [0, -5, 1.5],
 }
+SWITCHES = {
+    "broker": "one word, for either stage",
+    "fan_out": "one consumer needs no lane of its own; who adds readers switches it on",
+}
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
@@ -50,10 +58,42 @@ def test_every_setting_is_checked() -> None:
     assert {field.name for field in fields(Config)} == set(ALLOWED) == set(WRONG)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"events_per_second": 0}, "Config.expected.events_per_second is 0; allowed: a whole number from 1"),
+        ({"event_bytes": 31}, "Config.expected.event_bytes is 31; allowed: a whole number from 32 to 1000000"),
+        ({"framed": None}, "Config.expected.framed is None; allowed: True or False"),
+        ({"peak_events_per_second": 999}, "Config.expected.peak_events_per_second is 999; allowed: at least 1000"),
+        ({"peak_events_per_second": 800_000}, "is 800000, which needs 1,084 shards; allowed: what 1,000 shards take"),
+    ],
+)
+def test_a_load_that_no_stream_can_carry_is_refused_by_its_field(changed: dict[str, Any], said: str) -> None:
+    dev = CONFIGS["dev"]
+
+    with pytest.raises(RefusedConfig) as refused:
+        replace(dev, expected=replace(dev.expected, **changed))
+
+    assert said in str(refused.value)
+
+
+def test_a_stream_on_demand_has_no_count_of_shards() -> None:
+    with pytest.raises(RefusedConfig, match="Config.shards is 4; allowed: None, since the stream is on demand"):
+        replace(CONFIGS["prod"], shards=4)
+
+
+def test_bounds_that_ten_changes_cannot_span_are_refused() -> None:
+    dev = CONFIGS["dev"]
+
+    with pytest.raises(RefusedConfig, match="Config.expected: Policy.ceiling is 1000; allowed: to 512"):
+        replace(dev, shards=1, expected=replace(dev.expected, peak_events_per_second=738_000))
+
+
 def test_every_setting_differs_between_stages() -> None:
     dev, prod = CONFIGS["dev"], CONFIGS["prod"]
 
-    assert [field.name for field in fields(Config) if getattr(dev, field.name) == getattr(prod, field.name)] == []
+    alike = {field.name for field in fields(Config) if getattr(dev, field.name) == getattr(prod, field.name)}
+    assert alike <= set(SWITCHES)
 
 
 def test_an_unknown_stage_is_refused_with_the_stages_there_are() -> None:
