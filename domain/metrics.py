@@ -46,6 +46,9 @@ SHARD_CHANGES = Metric("ShardChanges", "Changes of the number of shards.")
 STARVED = Metric("Starved", "Minutes in which load asked for more shards than may be had.", limit=3)
 HOT_KEYS = Metric("HotKeys", "Partition keys that took half of what their shard takes, or more.", limit=0)
 COMMIT_LAG = Metric("CommitLag", "Age of the oldest receipt not yet committed.", unit="Seconds", limit=900)
+CONSERVATION_GAPS = Metric(
+    "ConservationGaps", "What does not add up of a past day, counted again; must be nought.", limit=0
+)
 PREDICTIONS = Metric("Predictions", "Rows scored for a client.")
 PREDICTIONS_REFUSED = Metric("PredictionsRefused", "Requests that broke their contract.", limit=1_000)
 METRICS = (
@@ -63,6 +66,7 @@ METRICS = (
     STARVED,
     HOT_KEYS,
     COMMIT_LAG,
+    CONSERVATION_GAPS,
     PREDICTIONS,
     PREDICTIONS_REFUSED,
 )
