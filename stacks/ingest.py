@@ -16,6 +16,7 @@ from stacks.config import Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
+from stacks.constructs.recovery import Recovery
 from stacks.constructs.rest_front import RestFront
 from stacks.lake import LakeStack
 
@@ -33,10 +34,11 @@ class IngestStack(Stack):
     def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id, env=env, description="Rivermill: from the stream to the raw tables")
         self.lake, self.config = lake, config
-        self.arrow = Layer(self, "Arrow", name="arrow")
+        self.arrow, self.iceberg = Layer(self, "Arrow", name="arrow"), Layer(self, "Iceberg", name="iceberg")
         self._consume()
         self._commit()
         self._sweep()
+        Recovery(self, "Recovery", lake=lake, config=config, arrow=self.arrow, iceberg=self.iceberg)
         RestFront(self, "Front", stream=lake.stream, config=config)
 
     def _consume(self) -> None:
@@ -90,7 +92,7 @@ class IngestStack(Stack):
             module="ingest.commit",
             settings=CommitSettings(bucket=self.lake.bucket.bucket_name),
             config=self.config,
-            layers=[self.arrow, Layer(self, "Iceberg", name="iceberg")],
+            layers=[self.arrow, self.iceberg],
             timeout=Duration.minutes(5),
             memory_mb=1769,
             reserved_concurrency=1,  # tables have one committer; a second would only meet conflicts

@@ -37,6 +37,7 @@ class Job:
 
 
 COMPACT = Job(module="process.compact", upkeep=True)
+REPLAY = Job(module="process.replay", reads=tuple(RAW.values()), writes=tuple(CURATED.values()))
 
 JOBS = (
     Job(
@@ -49,6 +50,7 @@ JOBS = (
     Job(module="process.features", reads=(SESSIONS, *interactions), writes=(USERS, OPENINGS), daily=True),
     Job(module="train.dataset", reads=(OPENINGS, USERS), writes=(PROPENSITY,), files=("training/",), daily=True),
     COMPACT,
+    REPLAY,
 )
 """All of them; those of the day in the order in which it runs them."""
 

@@ -9,6 +9,9 @@ FAILED_BATCHES = "rivermill-failed-batches"
 CONSUME = "rivermill-consume"
 COMMIT = "rivermill-commit"
 SWEEP = "rivermill-sweep"
+REDRIVE = "rivermill-redrive"
+REPLAY = "rivermill-replay"
+CONSERVE = "rivermill-conserve"
 SCALE = "rivermill-scale"
 COLLECT = "rivermill-collect"
 ADMIT = "rivermill-admit"
@@ -17,7 +20,22 @@ REGISTER = "rivermill-register"
 DEPLOY = "rivermill-deploy"
 PREDICT = "rivermill-predict"
 START = "rivermill-start"
-FUNCTIONS = (CONSUME, COMMIT, SWEEP, SCALE, COLLECT, ADMIT, START, PLAN, REGISTER, DEPLOY, PREDICT)
+FUNCTIONS = (
+    CONSUME,
+    COMMIT,
+    SWEEP,
+    REDRIVE,
+    REPLAY,
+    CONSERVE,
+    SCALE,
+    COLLECT,
+    ADMIT,
+    START,
+    PLAN,
+    REGISTER,
+    DEPLOY,
+    PREDICT,
+)
 
 DAILY = "rivermill-daily"
 PROPENSITY = "rivermill-propensity"

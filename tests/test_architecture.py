@@ -29,6 +29,7 @@ FUNCTIONS = {
     "ingest/commit": "iceberg",
     "ingest/conserve": "iceberg",
     "ingest/redrive": "iceberg",
+    "ingest/replay": None,
     "ingest/scale": None,
     "ingest/sweep": "arrow",
     "ingest/collect": None,

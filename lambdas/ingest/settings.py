@@ -61,3 +61,11 @@ class ConserveSettings(Settings):
 
     bucket: str
     workgroup: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySettings(Settings):
+    """The job that replays, and where it tells what it did."""
+
+    bucket: str
+    job: str

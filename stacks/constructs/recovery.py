@@ -1,0 +1,97 @@
+"""Redrive, replay and the proof of conservation: three functions, each allowed just what it touches."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from domain.settings import Settings
+from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW, REDRIVEN
+from lambdas.ingest.settings import ConserveSettings, RedriveSettings, ReplaySettings
+from stacks import names
+from stacks.arns import arn
+from stacks.config import Config
+from stacks.constructs.function import Function
+from stacks.constructs.grants import grant_files, grant_key, grant_tables
+from stacks.constructs.layer import Layer
+from stacks.jobs import REPLAY
+from stacks.lake import LakeStack
+
+AT_SIX = events.Schedule.cron(hour="6", minute="0")  # UTC: the day that began at two is over
+QUARTER = Duration.minutes(15)
+
+
+class Recovery(Construct):
+    """Send again what was set aside, curate a span again, prove a day."""
+
+    def __init__(
+        self, scope: Construct, id: str, *, lake: LakeStack, config: Config, arrow: Layer, iceberg: Layer
+    ) -> None:
+        super().__init__(scope, id)
+        self.lake, self.config, self.layers = lake, config, [arrow, iceberg]
+        self.bucket = lake.bucket.bucket_name
+        if hasattr(lake, "stream"):  # redrive sends with boto3, which speaks no Kafka
+            self._redrive()
+        self._replay()
+        self._conserve()
+
+    def _function(self, id: str, *, name: str, settings: Settings, concurrency: int | None = None) -> Function:
+        made = Function(
+            self,
+            id,
+            name=name,
+            module=f"ingest.{id.lower()}",
+            settings=settings,
+            config=self.config,
+            layers=self.layers,
+            timeout=QUARTER,
+            memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
+            reserved_concurrency=concurrency,
+            retries=0,  # a person, or the next day, asks again
+        )
+        grant_key(made.role, self.lake.key)
+        return made
+
+    def _redrive(self) -> None:
+        queue, stream = self.lake.failed_batches, self.lake.stream
+        settings = RedriveSettings(bucket=self.bucket, stream=names.STREAM, queue=queue.queue_url)
+        # Two at once would each send what the other has not noted yet.
+        redrive = self._function("Redrive", name=names.REDRIVE, settings=settings, concurrency=1)
+        grant_tables(redrive.role, self.lake.bucket, reads=[QUARANTINE], writes=[REDRIVEN])
+        grant_files(redrive.role, self.lake.bucket, reads=["receipts/"], lists=["receipts/"])
+        verbs = ("PutRecords", "GetRecords", "GetShardIterator")
+        allow(redrive.role, [f"kinesis:{verb}" for verb in verbs], stream.stream_arn)
+        verbs = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")
+        allow(redrive.role, [f"sqs:{verb}" for verb in verbs], queue.queue_arn)
+
+    def _replay(self) -> None:
+        settings = ReplaySettings(bucket=self.bucket, job=REPLAY.name)
+        replay = self._function("Replay", name=names.REPLAY, settings=settings)
+        grant_files(replay.role, self.lake.bucket, reads=["runs/"])
+        allow(replay.role, ["glue:StartJobRun", "glue:GetJobRun"], arn(self, "glue", "job", REPLAY.name))
+
+    def _conserve(self) -> None:
+        settings = ConserveSettings(bucket=self.bucket, workgroup=names.WORKGROUP)
+        conserve = self._function("Conserve", name=names.CONSERVE, settings=settings, concurrency=1)
+        bucket, role = self.lake.bucket, conserve.role
+        grant_tables(role, bucket, reads=[*RAW.values(), QUARANTINE, *CURATED.values()], writes=[ACCOUNTS])
+        places = ["athena/", "conservation/"]
+        grant_files(role, bucket, reads=["receipts/", "landing/", "athena/"], writes=places, lists=["receipts/"])
+        verbs = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")
+        allow(role, [f"athena:{verb}" for verb in verbs], arn(self, "athena", "workgroup", names.WORKGROUP))
+        allow(role, ["s3:GetBucketLocation"], bucket.bucket_arn)  # Athena asks it of where results go
+        events.Rule(
+            self, "EveryMorning", schedule=AT_SIX, targets=[targets.LambdaFunction(conserve.function, event=YESTERDAY)]
+        )
+
+
+YESTERDAY = events.RuleTargetInput.from_object({})
+"""No day: the function takes the last whole one."""
+
+
+def allow(role: iam.Role, actions: list[str], resource: str) -> None:
+    """Allow actions on one resource."""
+    role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
