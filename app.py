@@ -12,7 +12,7 @@ if not shutil.which(os.environ.get("JSII_NODE", "node")):  # the CDK's Python st
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from stacks.config import Config, RefusedConfig, config_of
+from stacks.config import Config, RefusedConfig, config_of, with_broker
 from stacks.constructs.function import TooLarge
 from stacks.constructs.layer import LayerFailed
 from stacks.ingest import IngestStack
@@ -56,7 +56,7 @@ def switch(app: App, config: Config) -> bool:
 def main() -> None:
     """Build the stage that the command line names, where the credentials point."""
     app = App()
-    config = config_of(app.node.try_get_context("stage") or "dev")
+    config = with_broker(config_of(app.node.try_get_context("stage") or "dev"), app.node.try_get_context("broker"))
     env = Environment(
         account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION") or REGION
     )

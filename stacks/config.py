@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from domain.ingest.scaling import InvalidPolicy, Policy
 from stacks.capacity import Expected, Plan, plan
@@ -37,6 +37,14 @@ def one_of(*choices: object) -> Allowed:
 JOB, OPTIMIZER = "job", "optimizer"  # who keeps the tables in shape: our Spark job, once a day, or Glue by itself
 INSTANCES = one_of("ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge")
 LOG_RETENTIONS = one_of(7, 14, 30, 90, 365, 731)
+KINESIS, KAFKA = "kinesis", "kafka"
+KAFKA_INSTANCES = one_of(
+    "kafka.t3.small", "kafka.m7g.large", "kafka.m7g.xlarge", "kafka.m7g.2xlarge", "kafka.m7g.4xlarge"
+)
+KAFKA_BROKERS = Allowed(
+    lambda value: type(value) is int and 2 <= value <= 30 and (value % 2 == 0 or value % 3 == 0),  # noqa: PLR2004
+    "a multiple of 2 or 3 from 2 to 30, since brokers are spread over two or three zones",
+)
 PROVISIONED, ON_DEMAND = "provisioned", "on-demand"
 MOST_SHARDS = 1000
 RATE = between(1, 10_000)  # requests a second; an account has 10,000 in a region, unless AWS was asked for more
@@ -103,6 +111,11 @@ class Config:
     front_quota: int
     front_firewall: bool
     budget_usd: int
+    broker: str = KINESIS
+    kafka_brokers: int = 2
+    kafka_instance: str = "kafka.t3.small"
+    kafka_gigabytes: int = 20
+    kafka_partitions: int = 4
 
     def __post_init__(self) -> None:
         """Refuse a value that cannot be deployed."""
@@ -171,6 +184,11 @@ ALLOWED = {
     "front_quota": between(1, 2**31 - 1),
     "front_firewall": one_of(True, False),
     "budget_usd": between(1, 1_000_000),
+    "broker": one_of(KINESIS, KAFKA),
+    "kafka_brokers": KAFKA_BROKERS,
+    "kafka_instance": KAFKA_INSTANCES,
+    "kafka_gigabytes": between(1, 1638),  # a volume grows tenfold at most, and MSK's hold 16 TiB
+    "kafka_partitions": between(1, 1000),
 }
 
 CONFIGS = {
@@ -225,6 +243,10 @@ CONFIGS = {
             front_quota=100_000_000,
             front_firewall=True,
             budget_usd=10_000,
+            kafka_brokers=3,
+            kafka_instance="kafka.m7g.large",
+            kafka_gigabytes=100,
+            kafka_partitions=32,
         ),
     )
 }
@@ -235,3 +257,8 @@ def config_of(stage: object) -> Config:
     if isinstance(stage, str) and stage in CONFIGS:
         return CONFIGS[stage]
     raise RefusedConfig(f"stage is {stage!r}; allowed: {' or '.join(CONFIGS)} (cdk … -c stage=dev)")
+
+
+def with_broker(config: Config, broker: object) -> Config:
+    """Give a stage the broker that the command line names, if it names one (cdk … -c broker=kafka)."""
+    return config if broker is None else replace(config, broker=broker)  # type: ignore[arg-type]  # checked by Config

@@ -12,12 +12,13 @@ from constructs import Construct
 from domain.tables import QUARANTINE, RAW
 from lambdas.ingest.settings import CommitSettings, ConsumeSettings, SweepSettings
 from stacks import names
-from stacks.config import Config
+from stacks.config import KAFKA, KINESIS, Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
 from stacks.constructs.recovery import Recovery
 from stacks.constructs.rest_front import RestFront
+from stacks.kafka import from_topic
 from stacks.lake import LakeStack
 
 BATCH_SIZE = 10_000  # the most there is: fewer, larger files
@@ -39,7 +40,8 @@ class IngestStack(Stack):
         self._commit()
         self._sweep()
         Recovery(self, "Recovery", lake=lake, config=config, arrow=self.arrow, iceberg=self.iceberg)
-        RestFront(self, "Front", stream=lake.stream, config=config)
+        if config.broker == KINESIS:  # its function puts with boto3, which speaks no Kafka
+            RestFront(self, "Front", stream=lake.stream, config=config)
 
     def _consume(self) -> None:
         consume = Function(
@@ -57,12 +59,29 @@ class IngestStack(Stack):
             consume.role, self.lake.bucket, reads=["receipts/"], writes=["landing/", "receipts/"], lists=["receipts/"]
         )
         grant_key(consume.role, self.lake.key)
-        grant_stream(consume.role, self.lake.stream.stream_arn)
         consume.role.add_to_policy(
             iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.lake.failed_batches.queue_arn])
         )
+        mapping = self._from_topic(consume) if self.config.broker == KAFKA else self._from_stream(consume)
+        mapping.node.add_dependency(consume.role)  # Lambda checks the permissions when it makes the mapping
+
+    def _from_topic(self, consume: Function) -> lambda_.CfnEventSourceMapping:
+        return from_topic(
+            self,
+            consume,
+            config=self.config,
+            cluster_arn=self.lake.kafka.cluster.attr_arn,
+            failed=self.lake.failed_batches.queue_arn,
+            batch=BATCH_SIZE,
+            window=self.config.plan.window_seconds,
+            retries=RETRIES,
+            age=int(RECORD_AGE.to_seconds()),
+        )
+
+    def _from_stream(self, consume: Function) -> lambda_.CfnEventSourceMapping:
+        grant_stream(consume.role, self.lake.stream.stream_arn)
         # An L1: the L2 makes grants of its own, wider than these.
-        mapping = lambda_.CfnEventSourceMapping(
+        return lambda_.CfnEventSourceMapping(
             self,
             "FromEvents",
             event_source_arn=self.lake.stream.stream_arn,
@@ -82,7 +101,6 @@ class IngestStack(Stack):
                 )
             ),
         )
-        mapping.node.add_dependency(consume.role)  # Lambda checks the permissions when it makes the mapping
 
     def _commit(self) -> None:
         commit = Function(

@@ -15,9 +15,10 @@ from constructs import Construct
 
 from domain.tables import TABLES
 from stacks import names
-from stacks.config import ON_DEMAND, PROVISIONED, Config, RefusedConfig
+from stacks.config import KAFKA, ON_DEMAND, PROVISIONED, Config, RefusedConfig
 from stacks.constructs.grants import grant_key, grant_upkeep
 from stacks.constructs.iceberg_table import IcebergTable
+from stacks.constructs.kafka import Kafka
 from stacks.constructs.nag import accept
 
 UNDO_DAYS = 3
@@ -36,15 +37,25 @@ class LakeStack(Stack):
         self.removal = removal(config, destroy_data)
         self.key = self._key()
         self.bucket = self._bucket(config)
-        self.stream = self._stream(config)
+        if config.broker == KAFKA:
+            self.kafka = Kafka(self, "Kafka", config=config, key=self.key, removal=self.removal)
+        else:
+            self.stream = self._stream(config)
         self.failed_batches = self._queue()
         self.notices = self._topic()
         self._tables(config)
         self._registry()
         CfnOutput(self, "Bucket", value=self.bucket.bucket_name, description="Where everything rests")
-        CfnOutput(self, "Stream", value=self.stream.stream_name, description="Where events are sent")
+        self._say_where(config)
+
+    def _say_where(self, config: Config) -> None:
+        stream = names.STREAM if config.broker == KAFKA else self.stream.stream_name
+        CfnOutput(self, "Stream", value=stream, description="Where events are sent")
         frame = str(config.plan.frame_kb * 1024)
         CfnOutput(self, "FrameBytes", value=frame, description="What a producer's frame should hold")
+        if config.broker == KAFKA:
+            CfnOutput(self, "Cluster", value=self.kafka.cluster.attr_arn, description="Whose topic it is")
+            CfnOutput(self, "Clients", value=self.kafka.clients.attr_group_id, description="Who may reach the brokers")
 
     def _key(self) -> kms.Key:
         key = kms.Key(self, "Key", enable_key_rotation=True, removal_policy=self.removal, description="Rivermill")

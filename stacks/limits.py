@@ -58,6 +58,7 @@ MAPPING = {
     "MaximumRetryAttempts": Range(0, 10_000),
     "MaximumRecordAgeInSeconds": Range(60, 604_800),
 }
+FROM_KAFKA = {name: span for name, span in MAPPING.items() if name != "ParallelizationFactor"}  # partitions are enough
 FUNCTION = {"Timeout": Range(1, 900), "MemorySize": Range(128, 10_240)}
 STREAM = {"RetentionPeriodHours": Range(24, 8_760)}
 
@@ -140,7 +141,9 @@ def of_function(properties: Resource) -> Iterator[Finding]:
 
 def of_mapping(properties: Resource) -> Iterator[Finding]:
     """Check an event source mapping: with AWS's defaults one bad batch blocks a shard until its data expires."""
-    yield from ranges(properties, MAPPING)
+    yield from ranges(properties, FROM_KAFKA if "Topics" in properties else MAPPING)
+    if "Topics" in properties and not properties.get("ProvisionedPollerConfig"):
+        yield "ProvisionedPollerConfig must be written down: without it Kafka's retries have no end", None
     if properties.get("BisectBatchOnFunctionError") is not True:
         yield "BisectBatchOnFunctionError must be true", properties.get("BisectBatchOnFunctionError")
     if not properties.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"):

@@ -12,8 +12,9 @@ from constructs import Construct
 from domain.metrics import METRICS, NAMESPACE, Metric
 from stacks import names
 from stacks.arns import state_machine_arn
-from stacks.config import Config
+from stacks.config import KAFKA, Config
 from stacks.constructs.alarm import Alarm
+from stacks.kafka import of_topic
 from stacks.lake import LakeStack
 from stacks.signals import FUNCTIONS, JOBS, SERVING, STREAM, Signal, of_state_machine
 
@@ -30,7 +31,7 @@ class MonitorStack(Stack):
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=names.DASHBOARD)
         self._section("What the platform counts", {metric.name: count(metric) for metric in METRICS})
         signals = {
-            "Stream": STREAM,
+            "Stream": of_topic(config) if config.broker == KAFKA else STREAM,
             "The day": (*of_state_machine(state_machine_arn(self)), *JOBS),
             "Serving": SERVING,
             "Functions": FUNCTIONS,

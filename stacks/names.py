@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 STREAM = "rivermill-events"
+KAFKA = "rivermill"
 NOTICES = "rivermill-notices"
 FAILED_BATCHES = "rivermill-failed-batches"
 
