@@ -1,4 +1,8 @@
-"""Event source mappings end to end. Source: AWS Lambda Developer Guide, "Using Lambda with Kinesis" and "with SQS"."""
+"""Event source mappings end to end, rule by rule; each test names the page of AWS that says so.
+
+Pages ending in .html are of the AWS Lambda Developer Guide (docs.aws.amazon.com/lambda/latest/dg/) if nothing else is
+said.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import Cloud
+from local.streams import LoggedStream
 from tests.local.builders import (
     any_name,
     control,
@@ -47,6 +52,7 @@ def numbered(count: int, start: int = 0) -> list[str]:
 def test_every_record_is_delivered_once_in_order_in_batches_of_at_most_the_batch_size(
     hurried: Cloud, notes: Path
 ) -> None:
+    """with-kinesis.html, "Polling and batching streams"; services-kinesis-parameters.html: BatchSize."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "")
     put(hurried, stream, *numbered(100), key="user")
     mapping = map_stream(hurried, stream, function, BatchSize=30)
@@ -57,6 +63,7 @@ def test_every_record_is_delivered_once_in_order_in_batches_of_at_most_the_batch
 
 
 def test_the_window_gathers_what_arrives_within_it(hurried: Cloud, notes: Path) -> None:
+    """with-kinesis.html, "Polling and batching streams": a full batch, the window, or 6 MB, whichever is first."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "")
     mapping = map_stream(hurried, stream, function, MaximumBatchingWindowInSeconds=2)
     for text in numbered(5):
@@ -68,6 +75,7 @@ def test_the_window_gathers_what_arrives_within_it(hurried: Cloud, notes: Path) 
 
 
 def test_a_batch_is_cut_so_that_its_payload_holds_in_6_mb(hurried: Cloud, notes: Path) -> None:
+    """with-kinesis.html, "Polling and batching streams"; invocation-eventsourcemapping.html, "Batching behavior"."""
     stream = make_stream(hurried)
     source = f"def handle(event, context):\n    open({str(notes)!r}, 'a').write(str(len(event['Records'])) + ' ')"
     function = make_function(hurried, source, MemorySize=512)
@@ -82,7 +90,7 @@ def test_a_batch_is_cut_so_that_its_payload_holds_in_6_mb(hurried: Cloud, notes:
 
 
 def test_a_failing_batch_is_retried_so_often_then_reported_and_passed(hurried: Cloud, notes: Path) -> None:
-    """Retain discarded batch records for a Kinesis Data Streams event source."""
+    """kinesis-on-failure-destination.html: MaximumRetryAttempts, and the record that SQS and SNS get."""
     stream = make_stream(hurried)
     url, arn = make_queue(hurried)
     function = recording_function(hurried, notes, "if records[0]['data'] == '0': raise ValueError('poison')")
@@ -108,7 +116,7 @@ def test_a_failing_batch_is_retried_so_often_then_reported_and_passed(hurried: C
 
 
 def test_a_function_that_cannot_be_invoked_uses_up_no_retries(hurried: Cloud, notes: Path) -> None:
-    """Retain discarded batch records for a Kinesis Data Streams event source: before invocation."""
+    """kinesis-on-failure-destination.html, "Error handling": before invocation."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "")
     limit = hurried.client("lambda").put_function_concurrency
     limit(FunctionName=function, ReservedConcurrentExecutions=0)
@@ -124,6 +132,7 @@ def test_a_function_that_cannot_be_invoked_uses_up_no_retries(hurried: Cloud, no
 
 
 def test_bisecting_isolates_a_poison_record(hurried: Cloud, notes: Path) -> None:
+    """kinesis-on-failure-destination.html, "Error handling": BisectBatchOnFunctionError."""
     stream = make_stream(hurried)
     function = recording_function(
         hurried, notes, "if any(r['data'] == '5' for r in records): raise ValueError('poison')"
@@ -141,6 +150,7 @@ def test_bisecting_isolates_a_poison_record(hurried: Cloud, notes: Path) -> None
 
 
 def test_a_bucket_as_destination_gets_the_records_themselves(hurried: Cloud, notes: Path) -> None:
+    """kinesis-on-failure-destination.html, "Example Amazon S3 invocation record": payload, and the form of the key."""
     stream, bucket = make_stream(hurried), any_name("bucket")
     hurried.client("s3").create_bucket(Bucket=bucket)
     function = recording_function(hurried, notes, "raise ValueError('poison')")
@@ -155,7 +165,7 @@ def test_a_bucket_as_destination_gets_the_records_themselves(hurried: Cloud, not
 
 
 def test_partial_failures_go_on_from_the_lowest_failed_record(hurried: Cloud, notes: Path, tmp_path: Path) -> None:
-    """Configuring partial batch response with Kinesis Data Streams and Lambda."""
+    """services-kinesis-batchfailurereporting.html: the lowest sequence number is the checkpoint."""
     stream = make_stream(hurried)
     body = f"""
     if not os.path.exists({str(tmp_path / "mended")!r}):
@@ -172,6 +182,7 @@ def test_partial_failures_go_on_from_the_lowest_failed_record(hurried: Cloud, no
 
 
 def test_a_crash_of_the_worker_redelivers_the_batch(hurried: Cloud, notes: Path) -> None:
+    """with-kinesis.html, its warning: each event at least once."""
     stream = make_stream(hurried)
     body = "if os.environ['NOTES'] and len(open(os.environ['NOTES']).readlines()) == 1: os._exit(1)"
     function = recording_function(hurried, notes, body)
@@ -183,6 +194,7 @@ def test_a_crash_of_the_worker_redelivers_the_batch(hurried: Cloud, notes: Path)
 
 
 def test_parallel_lanes_keep_the_order_of_each_partition_key(hurried: Cloud, notes: Path) -> None:
+    """with-kinesis.html, "Polling and batching streams": ParallelizationFactor; in order at the partition-key level."""
     stream = make_stream(hurried)
     function = recording_function(hurried, notes, "time.sleep(0.3)")
     users = [f"user-{number}" for number in range(8)]
@@ -204,6 +216,7 @@ def test_parallel_lanes_keep_the_order_of_each_partition_key(hurried: Cloud, not
 
 
 def test_each_starting_position_begins_where_it_says(hurried: Cloud, tmp_path: Path) -> None:
+    """services-kinesis-parameters.html: StartingPosition, StartingPositionTimestamp."""
     stream = make_stream(hurried)
     put(hurried, stream, "before")
     time.sleep(0.05)
@@ -223,7 +236,7 @@ def test_each_starting_position_begins_where_it_says(hurried: Cloud, tmp_path: P
 
 
 def test_filtered_records_do_not_reach_the_function_and_do_not_hold_up(hurried: Cloud, notes: Path) -> None:
-    """Using event filtering with a Kinesis event source."""
+    """with-kinesis-filtering.html."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "")
     put(hurried, stream, '{"event": "purchase"}', '{"event": "page_view"}', "no json")
     criteria = {"Filters": [{"Pattern": '{"data": {"event": ["purchase"]}}'}]}
@@ -234,6 +247,7 @@ def test_filtered_records_do_not_reach_the_function_and_do_not_hold_up(hurried: 
 
 
 def test_a_parent_shard_is_read_to_its_end_before_its_children(hurried: Cloud, notes: Path) -> None:
+    """Kinesis Developer Guide, kinesis-using-sdk-java-after-resharding.html: parents first, for a key's order."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "time.sleep(0.05)")
     put(hurried, stream, *numbered(20), key="user")
     hurried.client("kinesis").update_shard_count(StreamName=stream, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
@@ -248,6 +262,7 @@ def test_a_parent_shard_is_read_to_its_end_before_its_children(hurried: Cloud, n
 
 
 def test_a_disabled_mapping_delivers_nothing_and_resumes_where_it_was(hurried: Cloud, notes: Path) -> None:
+    """services-kinesis-parameters.html: Enabled."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "")
     mapping = map_stream(hurried, stream, function)
     change = hurried.client("lambda").update_event_source_mapping
@@ -267,6 +282,7 @@ def test_a_disabled_mapping_delivers_nothing_and_resumes_where_it_was(hurried: C
 
 
 def test_a_deleted_mapping_delivers_nothing_more(hurried: Cloud, notes: Path) -> None:
+    """Lambda API Reference, DeleteEventSourceMapping."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "")
     mapping = map_stream(hurried, stream, function)
     hurried.client("lambda").delete_event_source_mapping(UUID=mapping)
@@ -279,6 +295,7 @@ def test_a_deleted_mapping_delivers_nothing_more(hurried: Cloud, notes: Path) ->
 
 
 def test_a_mapping_says_how_its_last_delivery_went_and_how_old_its_records_are(hurried: Cloud, notes: Path) -> None:
+    """Lambda API Reference, EventSourceMappingConfiguration; monitoring-metrics-types.html: IteratorAge."""
     stream, function = make_stream(hurried), recording_function(hurried, notes, "raise ValueError(1)")
     mapping = map_stream(hurried, stream, function, MaximumRetryAttempts=0)
     read = hurried.client("lambda").get_event_source_mapping
@@ -312,6 +329,7 @@ def test_a_mapping_says_how_its_last_delivery_went_and_how_old_its_records_are(h
     ],
 )
 def test_a_setting_out_of_bounds_is_refused(cloud: Cloud, setting: str, value: int) -> None:
+    """Lambda API Reference, CreateEventSourceMapping; services-kinesis-parameters.html."""
     stream, function = make_stream(cloud), make_function(cloud, "def handle(event, context): ...")
 
     with pytest.raises(Exception, match=setting[0].lower() + setting[1:] + "|" + setting):
@@ -319,6 +337,7 @@ def test_a_setting_out_of_bounds_is_refused(cloud: Cloud, setting: str, value: i
 
 
 def test_what_the_cloud_does_not_do_is_refused_by_name(cloud: Cloud) -> None:
+    """services-kinesis-windows.html: tumbling windows, of which there are none here."""
     stream, function = make_stream(cloud), make_function(cloud, "def handle(event, context): ...")
 
     with pytest.raises(ClientError) as refused:
@@ -327,11 +346,154 @@ def test_what_the_cloud_does_not_do_is_refused_by_name(cloud: Cloud) -> None:
 
 
 def test_a_second_mapping_of_the_same_two_is_refused(cloud: Cloud) -> None:
+    """Lambda API Reference, CreateEventSourceMapping: ResourceConflictException."""
     stream, function = make_stream(cloud), make_function(cloud, "def handle(event, context): ...")
     map_stream(cloud, stream, function)
 
     with pytest.raises(ClientError, match="already exists"):
         map_stream(cloud, stream, function)
+
+
+def test_without_a_window_a_function_is_invoked_as_soon_as_there_is_a_record(hurried: Cloud, notes: Path) -> None:
+    """with-kinesis.html, "Polling and batching streams": as soon as records are available."""
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    mapping = map_stream(hurried, stream, function)
+    for text in numbered(3):
+        put(hurried, stream, text)
+        until(lambda: lag(hurried, mapping) == 0)
+
+    assert noted(notes) == [["0"], ["1"], ["2"]]
+
+
+def test_a_batch_holds_records_of_one_shard_and_a_shard_has_one_batch_at_a_time(hurried: Cloud, tmp_path: Path) -> None:
+    """with-kinesis.html, "Polling and batching streams": one batch of records at a time from each shard."""
+    stream, log = make_stream(hurried, shards=3), tmp_path / "log"
+    source = f"""
+    import time
+    def handle(event, context):
+        shards = {{record["eventID"].split(":")[0] for record in event["Records"]}}
+        begun = time.time()
+        time.sleep(0.15)
+        with open({str(log)!r}, "a") as log:
+            log.write(f"{{' '.join(sorted(shards))}} {{begun}} {{time.time()}}\\n")
+    """
+    function = make_function(hurried, source)
+    for turn in range(4):
+        put(hurried, stream, *[f"{turn}-{number}" for number in range(30)])
+    mapping = map_stream(hurried, stream, function, BatchSize=10)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert {len(line) for line in lines} == {3}
+    spans = {shard: sorted((float(a), float(b)) for name, a, b in lines if name == shard) for shard, _, _ in lines}
+    assert len(spans) == 3
+    assert all(one[1] <= other[0] for some in spans.values() for one, other in itertools.pairwise(some))
+    everything = sorted(span for some in spans.values() for span in some)
+    assert any(one[1] > other[0] for one, other in itertools.pairwise(everything)), "shards waited for each other"
+
+
+def test_a_record_is_written_as_the_guide_shows(hurried: Cloud, tmp_path: Path) -> None:
+    """with-kinesis.html, "Example event": the fields of a record, and how an eventID is made."""
+    stream, seen = make_stream(hurried), tmp_path / "seen"
+    source = f"import json\ndef handle(event, context):\n    open({str(seen)!r}, 'w').write(json.dumps(event))"
+    function = make_function(hurried, source)
+    [sent] = put(hurried, stream, "Hello, this is a test.", key="1")["Records"]
+    mapping = map_stream(hurried, stream, function)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    [record] = json.loads(seen.read_text())["Records"]
+    arrived = record["kinesis"].pop("approximateArrivalTimestamp")
+    assert abs(arrived - time.time()) < 60
+    assert record.pop("invokeIdentityArn").startswith("arn:aws:iam::")
+    assert record == {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": "1",
+            "sequenceNumber": sent["SequenceNumber"],
+            "data": "SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==",
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"shardId-000000000000:{sent['SequenceNumber']}",
+        "eventName": "aws:kinesis:record",
+        "awsRegion": "us-east-1",
+        "eventSourceARN": stream_arn(stream),
+    }
+
+
+def test_records_past_the_greatest_age_are_discarded_and_reported(
+    hurried: Cloud, notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kinesis-on-failure-destination.html, "Error handling"; services-kinesis-parameters.html: record age."""
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    url, arn = make_queue(hurried)
+    monkeypatch.setattr(LoggedStream.ground, "now", lambda: time.time() - 100)
+    old = put(hurried, stream, *numbered(2))["Records"]
+    monkeypatch.undo()
+    put(hurried, stream, "fresh")
+    settings = {"MaximumRecordAgeInSeconds": 60, "DestinationConfig": {"OnFailure": {"Destination": arn}}}
+    mapping = map_stream(hurried, stream, function, **settings)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    record = json.loads(until(lambda: messages(hurried, url))[0])
+    assert flat(notes) == ["fresh"]
+    assert record["requestContext"]["condition"] == "RecordAgeExceeded"
+    assert record["KinesisBatchInfo"]["batchSize"] == 2
+    assert record["KinesisBatchInfo"]["endSequenceNumber"] == old[1]["SequenceNumber"]
+
+
+def test_an_answer_that_names_failures_counts_only_where_it_was_asked_for(hurried: Cloud, notes: Path) -> None:
+    """services-kinesis-batchfailurereporting.html, its note: without FunctionResponseTypes it is not looked at."""
+    stream = make_stream(hurried)
+    body = 'return {"batchItemFailures": [{"itemIdentifier": records[0]["sequence"]}]}'
+    function = recording_function(hurried, notes, body)
+    put(hurried, stream, *numbered(3))
+    mapping = map_stream(hurried, stream, function)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert noted(notes) == [numbered(3)]
+
+
+def test_an_error_bisects_also_where_partial_answers_are_on(hurried: Cloud, notes: Path) -> None:
+    """services-kinesis-batchfailurereporting.html, "Bisecting a batch": whatever ReportBatchItemFailures is."""
+    stream = make_stream(hurried)
+    function = recording_function(hurried, notes, "if len(records) > 1: raise ValueError('halve it')")
+    put(hurried, stream, *numbered(4), key="user")
+    settings = {"FunctionResponseTypes": ["ReportBatchItemFailures"], "BisectBatchOnFunctionError": True}
+    mapping = map_stream(hurried, stream, function, **settings)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert noted(notes) == [numbered(4), ["0", "1"], ["0"], ["1"], ["2", "3"], ["2"], ["3"]]
+
+
+def test_a_mapping_from_the_latest_reads_the_children_of_a_later_reshard_whole(hurried: Cloud, notes: Path) -> None:
+    """services-kinesis-create.html: only a child read from its TRIM_HORIZON misses no record."""
+    stream, function = make_stream(hurried), recording_function(hurried, notes, "")
+    put(hurried, stream, "before", key="user")
+    mapping = map_stream(hurried, stream, function, StartingPosition="LATEST")
+    hurried.client("kinesis").update_shard_count(StreamName=stream, TargetShardCount=2, ScalingType="UNIFORM_SCALING")
+    put(hurried, stream, *numbered(3), key="user")
+    until(lambda: lag(hurried, mapping) == 0)
+
+    assert flat(notes) == numbered(3)
+
+
+def test_both_parents_of_a_merged_shard_are_read_to_their_end_before_it(hurried: Cloud, notes: Path) -> None:
+    """Kinesis Developer Guide, kinesis-using-sdk-java-after-resharding.html: all data of the parents first."""
+    stream = make_stream(hurried, shards=2)
+    function = recording_function(hurried, notes, "time.sleep(0.05)")
+    users = [f"user-{number}" for number in range(8)]
+    for user in users:
+        put(hurried, stream, *numbered(5), key=user)
+    first, second = (f"shardId-{number:012d}" for number in (0, 1))
+    hurried.client("kinesis").merge_shards(StreamName=stream, ShardToMerge=first, AdjacentShardToMerge=second)
+    put(hurried, stream, *(f"{user} after" for user in users))
+    mapping = map_stream(hurried, stream, function, BatchSize=4)
+    until(lambda: lag(hurried, mapping) == 0)
+
+    seen = flat(notes)
+    assert len(seen) == 48
+    assert all("after" in text for text in seen[-8:])
 
 
 QUEUE_SOURCE = """
@@ -351,6 +513,7 @@ def map_queue(cloud: Cloud, arn: str, function: str, **settings: Any) -> str:
 
 
 def test_a_queue_s_messages_are_delivered_in_batches_and_deleted(hurried: Cloud, notes: Path) -> None:
+    """with-sqs.html, "Understanding polling and batching behavior"."""
     url, arn = make_queue(hurried, VisibilityTimeout="20")
     function = make_function(hurried, QUEUE_SOURCE.format(notes=str(notes)))
     for text in numbered(8):
@@ -364,7 +527,7 @@ def test_a_queue_s_messages_are_delivered_in_batches_and_deleted(hurried: Cloud,
 
 
 def test_a_failed_message_comes_back_until_it_goes_to_the_dead_letter_queue(hurried: Cloud, notes: Path) -> None:
-    """Handling errors for an SQS event source in Lambda: partial batch responses, maxReceiveCount."""
+    """services-sqs-errorhandling.html: partial batch responses, maxReceiveCount."""
     dead_url, dead_arn = make_queue(hurried)
     redrive = json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 2})
     url, arn = make_queue(hurried, VisibilityTimeout="1", RedrivePolicy=redrive)
