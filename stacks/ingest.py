@@ -12,12 +12,14 @@ from constructs import Construct
 from domain.tables import QUARANTINE, RAW
 from lambdas.ingest.settings import CommitSettings, ConsumeSettings, SweepSettings
 from stacks import names
-from stacks.config import KAFKA, KINESIS, Config
+from stacks.config import KAFKA, KINESIS, PROVISIONED, Config
+from stacks.constructs.fan_out import source_arn
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
 from stacks.constructs.recovery import Recovery
 from stacks.constructs.rest_front import RestFront
+from stacks.constructs.scaler import Scaler
 from stacks.kafka import from_topic
 from stacks.lake import LakeStack
 
@@ -42,6 +44,8 @@ class IngestStack(Stack):
         Recovery(self, "Recovery", lake=lake, config=config, arrow=self.arrow, iceberg=self.iceberg)
         if config.broker == KINESIS:  # its function puts with boto3, which speaks no Kafka
             RestFront(self, "Front", stream=lake.stream, config=config)
+        if config.broker == KINESIS and config.capacity == PROVISIONED:
+            Scaler(self, "Scaler", lake=lake, config=config)
 
     def _consume(self) -> None:
         consume = Function(
@@ -84,7 +88,7 @@ class IngestStack(Stack):
         return lambda_.CfnEventSourceMapping(
             self,
             "FromEvents",
-            event_source_arn=self.lake.stream.stream_arn,
+            event_source_arn=source_arn(self, self.lake.stream, consume.role, fan_out=self.config.fan_out),
             function_name=consume.function.function_name,
             enabled=True,
             starting_position="TRIM_HORIZON",

@@ -126,7 +126,7 @@ def any_config(**changed: Any) -> Config:
         "stream_hours": 29,
         "batch_window_seconds": 11,
         "frame_kb": 37,
-        "fan_out": False,
+        "fan_out": True,
         "buckets": 13,
         "compaction": "job",
         "keep_data": True,
@@ -157,6 +157,10 @@ def test_every_setting_reaches_its_own_property() -> None:
 
     assert (stream["ShardCount"], stream["RetentionPeriodHours"]) == (7, 29)
     assert mapping["MaximumBatchingWindowInSeconds"] == 11
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["FanOut", "ConsumerARN"]}
+    assert only(ingest, "AWS::Kinesis::StreamConsumer")["ConsumerName"] == names.CONSUME
+    scale = function(ingest, names.SCALE)["Environment"]["Variables"]
+    assert (scale["FLOOR"], scale["CEILING"]) == ("2", "28")  # a quarter of 7; 20,011 of 1,016 bytes at 75 %
     assert lake["Outputs"]["FrameBytes"]["Value"] == str(37 * 1024)
     assert buckets == {"bucket[13]"}
     assert {
@@ -186,6 +190,28 @@ def test_every_setting_of_the_mapping_is_its_own(templates: dict[str, Template])
     assert {name: mapping[name] for name in wanted} == wanted
     assert len({BATCH_SIZE, PARALLELIZATION, RETRIES, int(RECORD_AGE.to_seconds()), window}) == 5
     assert mapping["DestinationConfig"]["OnFailure"]["Destination"]
+
+
+@pytest.mark.parametrize(("name", "scaled"), [("dev", True), ("prod", False)])
+def test_only_a_provisioned_stream_is_scaled_by_us_and_by_one_at_a_time(name: str, scaled: bool) -> None:
+    ingest = stage(name).templates["Rivermill-Ingest"]
+    scalers = [
+        each["Properties"]
+        for each in resources(ingest, "AWS::Lambda::Function").values()
+        if each["Properties"].get("FunctionName") == names.SCALE
+    ]
+
+    assert len(scalers) == scaled
+    assert all(scaler["ReservedConcurrentExecutions"] == 1 for scaler in scalers)
+    assert ("kinesis:UpdateShardCount" in json.dumps(ingest)) is scaled
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_without_the_switch_the_consumer_reads_the_stream_itself(name: str) -> None:
+    ingest = stage(name).templates["Rivermill-Ingest"]
+
+    assert not resources(ingest, "AWS::Kinesis::StreamConsumer")
+    assert "kinesis:SubscribeToShard" not in json.dumps(ingest)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

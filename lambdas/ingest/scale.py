@@ -19,6 +19,7 @@ from lambdas.ingest.settings import ScaleSettings
 
 ROOT = "scaling/"
 DIGITS = 12
+LAST = 10**12 - 1
 SERIES = {"bytes": "IncomingBytes", "records": "IncomingRecords", "refused": "WriteProvisionedThroughputExceeded"}
 REFUSALS = {"LimitExceededException", "ResourceInUseException"}
 """Somebody else has changed the stream too, or is changing it: the next minute sees further."""
@@ -125,12 +126,12 @@ def read(body: bytes) -> Change:
 
 def key_of(number: int) -> str:
     """Name the place of a change: two scalers cannot take the same, and the newest is listed first."""
-    return f"{ROOT}{settings().stream}/{10**DIGITS - 1 - number:0{DIGITS}d}.json"
+    return f"{ROOT}{settings().stream}/{LAST - number:0{DIGITS}d}.json"
 
 
 def number_of(key: str) -> int:
     """Read a change's number from its place."""
-    return 10**DIGITS - 1 - int(key.rpartition("/")[2].removesuffix(".json"))
+    return LAST - int(key.rpartition("/")[2].removesuffix(".json"))
 
 
 def bucket() -> Bucket:
