@@ -18,6 +18,12 @@ synth: .venv/ready node   ## write the templates to cdk.out
 	@cdk synth --quiet -c stage=$(STAGE)
 deploy: .venv/ready node  ## deploy to the account of your credentials
 	@cdk deploy --all -c stage=$(STAGE)
+redrive: .venv/ready      ## send again what was set aside and is good now: REASON= [FROM= TO= DRY_RUN=on]
+	@python -m clients.operations redrive --reason "$(REASON)" --from "$(FROM)" --to "$(TO)" --dry-run "$(DRY_RUN)"
+replay: .venv/ready       ## curate arrivals again beside the tables and compare: FROM= TO= [SWAP=on ACCEPT=on DRY_RUN=on]
+	@python -m clients.operations replay --from "$(FROM)" --to "$(TO)" --swap "$(SWAP)" --accept "$(ACCEPT)" --dry-run "$(DRY_RUN)"
+account: .venv/ready      ## prove that a past day adds up, yesterday if nobody says: [DAY=]
+	@python -m clients.operations account --day "$(DAY)"
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
 test: .venv/ready-test    ## everything
@@ -33,4 +39,4 @@ node: .venv/ready
 	@python -m local.tools && npm ci --silent --no-fund --no-audit && touch $@
 .venv/ready-test: .venv/ready requirements-test.txt
 	@pip install -q --disable-pip-version-check -r requirements-test.txt && touch $@
-.PHONY: node demo local synth deploy check test bench
+.PHONY: node demo local synth deploy redrive replay account check test bench

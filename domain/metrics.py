@@ -22,24 +22,28 @@ class Metric:
     limit: float | None = None
     statistic: str = "Sum"
 
-    def emit(self, value: float, now: float | None = None) -> None:
+    def emit(self, value: float, now: float | None = None, **by: str) -> None:
         """Print the value as an embedded-metric log line (CloudWatch EMF specification); CloudWatch does the rest.
 
-        `now` is in seconds since the epoch.
+        `now` is in seconds since the epoch.  The value counts in the whole, and by each of `by`: Shard="…".
         """
         milliseconds = int((time.time() if now is None else now) * 1000)
-        directive = {"Namespace": NAMESPACE, "Dimensions": [[]], "Metrics": [{"Name": self.name, "Unit": self.unit}]}
-        print(json.dumps({"_aws": {"Timestamp": milliseconds, "CloudWatchMetrics": [directive]}, self.name: value}))
+        sets = [[], *([name] for name in by)]
+        directive = {"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": [{"Name": self.name, "Unit": self.unit}]}
+        aws = {"Timestamp": milliseconds, "CloudWatchMetrics": [directive]}
+        print(json.dumps({"_aws": aws, **by, self.name: value}))
 
 
 RECEIVED = Metric("Received", "Records that consumers were handed.")
 LANDED = Metric("Landed", "Records that became rows of a data file.")
 QUARANTINED = Metric("Quarantined", "Records set aside with their bytes and the reason.", limit=10_000)
 DUPLICATES = Metric("Duplicates", "Records handed over again and dropped.")
+LATE = Metric("Late", "Events landed more than an hour after they happened.")
 IMBALANCE = Metric("Imbalance", "Received less landed, quarantined and duplicate; must be nought.", limit=0)
 COLLECTED = Metric("Collected", "Events that the REST front put on the stream.")
 COLLECT_REFUSED = Metric("CollectRefused", "Requests to the REST front that were no events.", limit=10_000)
 FILES_COMMITTED = Metric("FilesCommitted", "Data files registered in Iceberg tables.")
+FILE_BYTES = Metric("FileBytes", "Mean size of the data files registered.", unit="Bytes", statistic="Average")
 SHARDS = Metric("Shards", "Open shards of the stream.", statistic="Maximum")
 SHARD_LOAD = Metric("ShardLoad", "The stream's load, of what its shards take.", unit="Percent", statistic="Maximum")
 SHARD_CHANGES = Metric("ShardChanges", "Changes of the number of shards.")
@@ -56,10 +60,12 @@ METRICS = (
     LANDED,
     QUARANTINED,
     DUPLICATES,
+    LATE,
     IMBALANCE,
     COLLECTED,
     COLLECT_REFUSED,
     FILES_COMMITTED,
+    FILE_BYTES,
     SHARDS,
     SHARD_LOAD,
     SHARD_CHANGES,

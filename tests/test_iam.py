@@ -24,6 +24,8 @@ WILDCARDS = {
     "<lake>/receipts/*": OBJECTS,
     "<lake>/scaling/*": OBJECTS,
     "<lake>/runs/*": OBJECTS,
+    "<lake>/conservation/*": OBJECTS,
+    "<lake>/athena/*": "Athena names the results of a query after it",
     "<lake>/training/*": OBJECTS,
     "<lake>/models/*": OBJECTS,
     "logs:log-group:/aws-glue/*": "Glue names the log groups of its jobs",
@@ -151,6 +153,7 @@ def test_the_front_asks_for_signed_requests(templates: dict[str, Template]) -> N
     [
         ("Curate", {"<lake>/<table>/*", "<lake>/landing/<table>/*"}, {"curated", "runs"}),
         ("Sessions", {"<lake>/<table>/*"}, {"curated/sessions", "runs"}),
+        ("Replay", {"<lake>/<table>/*", "<lake>/landing/<table>/*"}, {"curated", "runs"}),
         ("Features", {"<lake>/<table>/*"}, {"features/users", "features/sessions", "runs"}),
         ("Dataset", {"<lake>/<table>/*"}, {"features/propensity", "training", "runs"}),
     ],

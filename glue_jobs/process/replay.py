@@ -190,7 +190,8 @@ def replay(spark: SparkSession, asked: Arguments) -> dict[str, Any]:
 
 def span(spark: SparkSession, table: Table, asked: Arguments) -> int:
     """Count a table's rows within the span."""
-    return spark.table(lake.name(table)).where(asked.inside).count()
+    found: int = spark.table(lake.name(table)).where(asked.inside).count()
+    return found
 
 
 def told(found: Mapping[str, Comparison]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Tally:
 
     files: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
     lag_seconds: float = 0.0
     more: bool = True
 
@@ -55,6 +56,7 @@ class Tally:
         if step is not None:
             self.files[table] += len(step.files)
             self.rows[table] += step.rows
+            self.bytes += sum(file.bytes for file in step.files)
 
     def report(self) -> dict[str, Any]:
         """Say it in JSON."""
@@ -71,6 +73,8 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
         commit(catalog(), bucket.name, receipts, tally)
     metrics.COMMIT_LAG.emit(tally.lag_seconds)
     metrics.FILES_COMMITTED.emit(tally.files.total())
+    if files := tally.files.total():
+        metrics.FILE_BYTES.emit(tally.bytes / files)
     return tally.report()
 
 

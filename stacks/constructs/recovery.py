@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aws_cdk import Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
@@ -31,14 +33,14 @@ class Recovery(Construct):
         self, scope: Construct, id: str, *, lake: LakeStack, config: Config, arrow: Layer, iceberg: Layer
     ) -> None:
         super().__init__(scope, id)
-        self.lake, self.config, self.layers = lake, config, [arrow, iceberg]
+        self.lake, self.config, self.tables = lake, config, (arrow, iceberg)
         self.bucket = lake.bucket.bucket_name
         if hasattr(lake, "stream"):  # redrive sends with boto3, which speaks no Kafka
             self._redrive()
         self._replay()
         self._conserve()
 
-    def _function(self, id: str, *, name: str, settings: Settings, concurrency: int | None = None) -> Function:
+    def _function(self, id: str, *, name: str, settings: Settings, **more: Any) -> Function:
         made = Function(
             self,
             id,
@@ -46,11 +48,10 @@ class Recovery(Construct):
             module=f"ingest.{id.lower()}",
             settings=settings,
             config=self.config,
-            layers=self.layers,
             timeout=QUARTER,
             memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
-            reserved_concurrency=concurrency,
             retries=0,  # a person, or the next day, asks again
+            **more,
         )
         grant_key(made.role, self.lake.key)
         return made
@@ -59,7 +60,8 @@ class Recovery(Construct):
         queue, stream = self.lake.failed_batches, self.lake.stream
         settings = RedriveSettings(bucket=self.bucket, stream=names.STREAM, queue=queue.queue_url)
         # Two at once would each send what the other has not noted yet.
-        redrive = self._function("Redrive", name=names.REDRIVE, settings=settings, concurrency=1)
+        alone = {"layers": self.tables, "reserved_concurrency": 1}
+        redrive = self._function("Redrive", name=names.REDRIVE, settings=settings, **alone)
         grant_tables(redrive.role, self.lake.bucket, reads=[QUARANTINE], writes=[REDRIVEN])
         grant_files(redrive.role, self.lake.bucket, reads=["receipts/"], lists=["receipts/"])
         verbs = ("PutRecords", "GetRecords", "GetShardIterator")
@@ -75,7 +77,8 @@ class Recovery(Construct):
 
     def _conserve(self) -> None:
         settings = ConserveSettings(bucket=self.bucket, workgroup=names.WORKGROUP)
-        conserve = self._function("Conserve", name=names.CONSERVE, settings=settings, concurrency=1)
+        alone = {"layers": self.tables, "reserved_concurrency": 1}
+        conserve = self._function("Conserve", name=names.CONSERVE, settings=settings, **alone)
         bucket, role = self.lake.bucket, conserve.role
         grant_tables(role, bucket, reads=[*RAW.values(), QUARANTINE, *CURATED.values()], writes=[ACCOUNTS])
         places = ["athena/", "conservation/"]
