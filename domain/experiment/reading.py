@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 NOTHING = math.nan
 
@@ -30,6 +30,17 @@ class Reading:
     def is_estimable(self) -> bool:
         """Whether the reading can be made."""
         return not self.why
+
+    def widened(self, half: float) -> Reading:
+        """Return the reading with an interval of `half` to each side; the relative one is stretched alike."""
+        stretch = half / (self.effect - self.low)
+        return replace(
+            self,
+            low=self.effect - half,
+            high=self.effect + half,
+            relative_low=self.relative - (self.relative - self.relative_low) * stretch,
+            relative_high=self.relative + (self.relative_high - self.relative) * stretch,
+        )
 
 
 def not_estimable(why: str) -> Reading:

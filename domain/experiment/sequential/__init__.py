@@ -1,0 +1,1 @@
+"""Look at results more than once without fooling oneself."""

@@ -1,0 +1,61 @@
+"""Stop at any moment: intervals, p-values and a ratio check that hold at every look there may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from domain.experiment.reading import Reading
+
+
+def tuned(units: float, alpha: float = 0.05) -> float:
+    """Return the mixture's parameter rho that makes the sequence nearly tightest after `units`.
+
+    Elsewhere it stays valid and is wider (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, appendix B.2).
+    """
+    doubled = -2 * math.log(alpha)
+    return math.sqrt((doubled + math.log(doubled + 1)) / units)
+
+
+def widening(units: float, rho: float, alpha: float = 0.05) -> float:
+    """Return how many standard errors an asymptotic confidence sequence spans to each side after `units`.
+
+    The normal mixture of Robbins 1970, valid for any iid units in the limit (Waudby-Smith, Arbour, Sinha, Kennedy and
+    Ramdas 2024, theorem 2.2).
+    """
+    scaled = units * rho**2
+    return math.sqrt((scaled + 1) / scaled * 2 * math.log(math.sqrt(scaled + 1) / alpha))
+
+
+def sequence(reading: Reading, units: float, planned: float, alpha: float = 0.05) -> Reading:
+    """Widen a reading of `units` in all arms to a confidence sequence tuned for `planned`, its p-value always valid."""
+    rho = tuned(planned, alpha)
+    wider = reading.widened(widening(units, rho, alpha) * reading.standard_error)
+    return replace(wider, p_value=mixture_p_value(reading.effect / reading.standard_error, units * rho**2))
+
+
+def mixture_p_value(statistic: float, scaled: float) -> float:
+    """Return the always-valid p-value of the mixture sequential ratio test (Johari, Pekelis and Walsh 2015).
+
+    `scaled` is the mixing variance over the estimate's squared standard error, τ²/v.  Take the least over looks.
+    """
+    log_ratio = -0.5 * math.log1p(scaled) + 0.5 * statistic**2 * scaled / (1 + scaled)
+    return min(1.0, math.exp(-log_ratio))
+
+
+def mismatch(arm_to_count: Mapping[str, float], arm_to_share: Mapping[str, float], strength: float = 100.0) -> float:
+    """Return the always-valid p-value of the counts against the shares (Lindon and Malek 2022).
+
+    The ratio of a Dirichlet mixture, centred on the shares with the weight of `strength` units, to the multinomial of
+    the shares.  An arm without a share must have no units.  Take the least over looks.
+    """
+    shares = {arm: share for arm, share in arm_to_share.items() if share > 0}
+    if any(count for arm, count in arm_to_count.items() if arm not in shares):
+        return 0.0
+    units = math.fsum(arm_to_count.values())
+    log_ratio = math.lgamma(strength) - math.lgamma(strength + units)
+    for arm, share in shares.items():
+        count = arm_to_count.get(arm, 0.0)
+        log_ratio += math.lgamma(strength * share + count) - math.lgamma(strength * share) - count * math.log(share)
+    return min(1.0, math.exp(-log_ratio))
