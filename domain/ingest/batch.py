@@ -22,7 +22,9 @@ from domain.tables import QUARANTINE, RAW, Table
 
 ROWS_PER_GROUP = 100_000
 SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order stream order
-SLICE = 2_000
+SLICE = 1000
+"""Events in JSON that are read at once: so few that their values stay in the processor's cache."""
+FAULTS = 2_000
 SAMPLE = 256
 """Rows that tell whether a column repeats itself."""
 
@@ -71,6 +73,15 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A columnar frame: the number of its first event, its record, and its columns."""
+
+    number: int
+    owner: int
+    frame: columnar.Opened
+
+
+@dataclass(frozen=True, slots=True)
 class Arrivals:
     """When and where each record came in, as columns, and the day of each."""
 
@@ -80,22 +91,29 @@ class Arrivals:
     days: Sequence[date]
 
 
-def sort(records: Sequence[Arrived], shard: str) -> Sorted:
-    """Hold each event against its contract; a bad one never harms its neighbours."""
-    events, came = events_of(records), arrivals(records, shard)
+def sort(records: Sequence[Arrived], shard: str, events: Events | None = None) -> Sorted:
+    """Hold each event against its contract; a bad one never harms its neighbours.
+
+    `events` are the records' own, if they were taken apart before.
+    """
+    events, came = events or events_of(records), arrivals(records, shard)
     chunks: dict[str, list[Chunk]] = defaultdict(list)
     ignored: Counter[str] = Counter()
-    faults = [Fault(number, owner, records[owner].payload, fault) for owner, number, fault in events.faults]
+    faults = Aside(events)
+    for owner, number, fault in events.faults:
+        faults.add(Fault(number, owner, records[owner].payload, fault))
     for name, chunk in plain(events, came, records, faults, ignored):
         chunks[name].append(chunk)
-    for name, chunk in framed(events, records, faults):
-        chunks[name].append(chunk)
-    faults.sort(key=lambda fault: fault.number)
+    for name, chunk in framed(events, came, records, faults):
+        if chunk.numbers:
+            chunks[name].append(chunk)
     parts = [part for name, some in chunks.items() for part in by_day(RAW[name], merged(some), came)]
+    if (broken := faults.all()) is not None:
+        parts += by_day(QUARANTINE, broken, came)
     return Sorted(
-        parts=(*parts, *aside(faults, events, came)),
+        parts=tuple(parts),
         landed={name: sum(len(chunk.numbers) for chunk in some) for name, some in chunks.items()},
-        quarantined=dict(Counter(fault.fault.reason.value for fault in faults)),
+        quarantined=dict(faults.reasons),
         ignored={name: count for name, count in ignored.items() if count},
         events=events.received,
     )
@@ -104,16 +122,18 @@ def sort(records: Sequence[Arrived], shard: str) -> Sorted:
 def arrivals(records: Sequence[Arrived], shard: str) -> Arrivals:
     """Lay out when and where records came in."""
     moments = [record.arrived_at for record in records]
+    seconds = pa.array([moment.timestamp() for moment in moments], pa.float64())  # 53 bits tell microseconds till 2255
+    micros = pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64())
     return Arrivals(
         shard=shard,
-        moments=pa.array(moments, bulk.MOMENT),
+        moments=micros.view(bulk.MOMENT),
         sequences=pa.array([str(record.sequence).zfill(SEQUENCE_DIGITS) for record in records], pa.string()),
         days=[moment.date() for moment in moments],
     )
 
 
 def plain(
-    events: Events, came: Arrivals, records: Sequence[Arrived], faults: list[Fault], ignored: Counter[str]
+    events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside, ignored: Counter[str]
 ) -> Iterator[tuple[str, Chunk]]:
     """Read the events in JSON: nearly all at once, and those in doubt one by one."""
     for start in range(0, len(events.payloads), SLICE):  # in slices, so that few values are in memory twice
@@ -129,7 +149,7 @@ def plain(
             try:
                 event = check(payloads[row], records[owners[row]].arrived_at)
             except BrokenContract as fault:
-                faults.append(Fault(numbers[row], owners[row], payloads[row], fault))
+                faults.add(Fault(numbers[row], owners[row], payloads[row], fault))
             else:
                 valid[event.event].append((row, event))
                 ignored[event.event] += event.unknown_fields
@@ -139,18 +159,48 @@ def plain(
             yield name, Chunk(picked(numbers, rows), picked(owners, rows), columns)
 
 
-def framed(events: Events, records: Sequence[Arrived], faults: list[Fault]) -> Iterator[tuple[str, Chunk]]:
-    """Read the events in columnar frames; a frame that cannot be read is set aside whole, once for all its events."""
+def framed(events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside) -> Iterator[tuple[str, Chunk]]:
+    """Read the events in columnar frames: all frames of a kind at once, or each alone if the bytes of one are bad.
+
+    A frame that cannot be read is set aside whole, once for all its events.
+    """
+    kinds: dict[str, list[Held]] = defaultdict(list)
     for owner, number, frame in events.tables:
         try:
-            read = columnar.read(frame, records[owner].arrived_at)
+            opened = columnar.opened(frame)
         except BrokenContract as fault:
-            faults.append(Fault(number, owner, records[owner].payload, fault))
-            events.unread(frame, owner)
-            continue
-        if read.rows:
-            yield read.event, Chunk([number + row for row in read.rows], [owner] * len(read.rows), read.columns)
-        faults += [Fault(number + row, owner, payload, fault) for row, payload, fault in read.faults]
+            events.unread(frame.count, owner)
+            faults.add(Fault(number, owner, records[owner].payload, fault))
+        else:
+            kinds[opened.event.name].append(Held(number, owner, opened))
+    events.tables.clear()
+    for some in kinds.values():
+        try:
+            yield gathered(some, came, faults)
+        except BrokenContract:
+            yield from each_alone(some, events, came, records, faults)
+
+
+def gathered(some: Sequence[Held], came: Arrivals, faults: Aside) -> tuple[str, Chunk]:
+    """Read frames of one kind; raises BrokenContract if the bytes of one are bad."""
+    owners = [held.owner for held in some for _ in range(held.frame.rows)]
+    read = columnar.read([held.frame for held in some], came.moments.take(pa.array(owners, pa.int32())))
+    numbers = [number for held in some for number in range(held.number, held.number + held.frame.rows)]
+    for row, payload, fault in read.faults:
+        faults.add(Fault(numbers[row], owners[row], payload, fault))
+    return read.event, Chunk(picked(numbers, read.rows), picked(owners, read.rows), read.columns)
+
+
+def each_alone(
+    some: Sequence[Held], events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside
+) -> Iterator[tuple[str, Chunk]]:
+    """Read frames one by one, and set aside whole those whose bytes are bad."""
+    for held in some:
+        try:
+            yield gathered([held], came, faults)
+        except BrokenContract as fault:
+            events.unread(held.frame.rows, held.owner)
+            faults.add(Fault(held.number, held.owner, records[held.owner].payload, fault))
 
 
 def columns_of(table: Table, events: Sequence[Valid]) -> dict[str, pa.Array]:
@@ -177,10 +227,37 @@ def merged(chunks: Sequence[Chunk]) -> Chunk:
     return Chunk([numbers[place] for place in order], [owners[place] for place in order], joined)
 
 
-def aside(faults: Sequence[Fault], events: Events, came: Arrivals) -> Iterator[Part]:
-    """Lay broken events out as rows of the quarantine, with bytes, reason and position."""
-    if not faults:
-        return
+class Aside:
+    """Events that are set aside; laid out in columns every so often, since each takes ten times the room before."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self.reasons: Counter[str] = Counter()
+        self._waiting: list[Fault] = []
+        self._chunks: list[Chunk] = []
+
+    def add(self, fault: Fault) -> None:
+        """Set an event aside."""
+        self._waiting.append(fault)
+        if len(self._waiting) >= FAULTS:
+            self._lay_out()
+
+    def all(self) -> Chunk | None:
+        """Give all as rows of the quarantine, in the order in which they came; None if there are none."""
+        self._lay_out()
+        return merged(self._chunks) if self._chunks else None
+
+    def _lay_out(self) -> None:
+        if self._waiting:
+            faults = sorted(self._waiting, key=lambda fault: fault.number)
+            self.reasons.update(each.fault.reason.value for each in faults)
+            numbers, owners = [each.number for each in faults], [each.owner for each in faults]
+            self._chunks.append(Chunk(numbers, owners, laid_out(faults, self.events)))
+            self._waiting.clear()
+
+
+def laid_out(faults: Sequence[Fault], events: Events) -> dict[str, pa.Array]:
+    """Lay broken events out in the quarantine's own columns: bytes, reason and what is wrong."""
     said: dict[str, list[Any]] = {
         "reason": [each.fault.reason.value for each in faults],
         "event": [each.fault.event for each in faults],
@@ -190,9 +267,7 @@ def aside(faults: Sequence[Fault], events: Events, came: Arrivals) -> Iterator[P
         "payload": [each.payload for each in faults],
     }
     schema = SCHEMAS[QUARANTINE.full_name]
-    columns = {name: pa.array(values, schema.field(name).type) for name, values in said.items()}
-    chunk = Chunk([each.number for each in faults], [each.owner for each in faults], columns)
-    yield from by_day(QUARANTINE, chunk, came)
+    return {name: pa.array(values, schema.field(name).type) for name, values in said.items()}
 
 
 def detail(fault: Fault, place: int | None) -> str:
@@ -239,6 +314,7 @@ def encode(rows: pa.Table) -> bytes:
 
 def repeating(rows: pa.Table) -> list[str]:
     """Name the columns whose values repeat; a dictionary of those that do not costs time and bytes."""
-    sample = rows.slice(0, SAMPLE)
+    sample = rows.slice(0, SAMPLE).combine_chunks()
     most = sample.num_rows // 2
-    return [name for name in rows.column_names if pc.count_distinct(sample[name]).as_py() <= most]
+    columns = zip(sample.column_names, sample.columns, strict=True)
+    return [name for name, column in columns if not len(column) or len(column.chunk(0).unique()) <= most]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -25,8 +23,11 @@ from domain.schema import Column
 PLAIN_KINDS = (str, int, float, bool, datetime)
 MOMENT = TYPES[datetime]
 ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
-COMMON_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$"
-"""How nearly all producers write a moment; Arrow reads it fast and to the microsecond."""
+QUOTE = pa.scalar(ord('"'), pa.uint8())
+SHORTEST, LONGEST = len("2026-03-01T12:00:00Z"), len("2026-03-01T12:00:00.123456Z")
+"""Characters of a moment that Arrow reads fast and to the microsecond."""
+
+Fields = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,15 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Decoded payloads of one kind: which they are, in order, and what their fields say."""
+
+    wire: Wire
+    rows: Sequence[int]
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
 class Bunch:
     """Events of one kind: which of the payloads they are, in order, and their columns."""
 
@@ -60,43 +70,64 @@ def read(payloads: Sequence[bytes], arrived: pa.Array) -> tuple[list[Bunch], lis
     marks than its values need, so if the sums agree, each record agrees.
     """
     whole = b"".join(payloads)
-    found, doubts = decode(payloads, set(odd(payloads, whole)))
-    extra = unlike(found, payloads, whole.count(b'"') - sum(payloads[row].count(b'"') for row in doubts))
+    doubts = set(odd(payloads, whole))
+    groups = decode(payloads, doubts)
+    extra = unlike(groups, payloads, quotes(whole) - sum(payloads[row].count(b'"') for row in doubts))
     bunches = []
-    for struct, (rows, values) in found.items():
-        bunch, doubted = lay_out(WIRES[struct], rows, values, arrived, extra)
+    for group in groups:
+        bunch, doubted = lay_out(group, arrived, extra)
         doubts.update(doubted)
         if bunch.rows:
             bunches.append(bunch)
     return bunches, sorted(doubts)
 
 
-Found = dict[type, tuple[list[int], list[Any]]]
+def quotes(whole: bytes) -> int:
+    """Count the quotation marks in bytes, as Arrow compares many at once."""
+    marks = pa.Array.from_buffers(pa.uint8(), len(whole), [None, pa.py_buffer(whole)])
+    return pc.sum(pc.equal(marks, QUOTE), min_count=0).as_py()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
-def decode(payloads: Sequence[bytes], doubts: set[int]) -> tuple[Found, set[int]]:
-    """Decode each payload that is plain, by its event; return also the rows in doubt."""
-    found: Found = defaultdict(lambda: ([], []))
+def decode(payloads: Sequence[bytes], doubts: set[int]) -> list[Group]:
+    """Decode each payload that is plain, by its event; add those that cannot be decoded to the doubts."""
+    rows: Sequence[int] = range(len(payloads))
+    try:
+        values = list(map(DECODER.decode, payloads))
+    except (ValueError, RecursionError):
+        rows, values = one_by_one(payloads, doubts)
+    if doubts:
+        kept = [place for place, row in enumerate(rows) if row not in doubts]
+        rows, values = [rows[place] for place in kept], [values[place] for place in kept]
+    structs = set(map(type, values))
+    if len(structs) == 1:
+        return [group(structs.pop(), rows, values)]
+    found: dict[type, tuple[list[int], list[Any]]] = {struct: ([], []) for struct in WIRES if struct in structs}
+    for row, value in zip(rows, values, strict=True):
+        its_rows, its_values = found[value.__class__]
+        its_rows.append(row)
+        its_values.append(value)
+    return [group(struct, *some) for struct, some in found.items()]
+
+
+def one_by_one(payloads: Sequence[bytes], doubts: set[int]) -> tuple[list[int], list[Any]]:
+    """Decode payloads of which some cannot be; add those to the doubts."""
+    rows, values = [], []
     to_value = DECODER.decode
     for row, payload in enumerate(payloads):
         try:
-            value = to_value(payload)
+            values.append(to_value(payload))
         except (ValueError, RecursionError):
             doubts.add(row)
         else:
-            rows, values = found[value.__class__]
             rows.append(row)
-            values.append(value)
-    return (without(found, doubts) if doubts else found), doubts
+    return rows, values
 
 
-def without(found: Found, doubts: set[int]) -> Found:
-    """Leave out the rows in doubt."""
-    left = {}
-    for struct, (rows, values) in found.items():
-        kept = [place for place, row in enumerate(rows) if row not in doubts]
-        left[struct] = [rows[place] for place in kept], [values[place] for place in kept]
-    return left
+def group(struct: type, rows: Sequence[int], values: Sequence[Any]) -> Group:
+    """Lay decoded values out by field."""
+    fields = zip(*map(msgspec.structs.astuple, values), strict=True)
+    wire = WIRES[struct]
+    return Group(wire, rows, dict(zip(wire.struct.__struct_fields__, fields, strict=True)))
 
 
 def odd(payloads: Sequence[bytes], whole: bytes) -> list[int]:
@@ -106,35 +137,37 @@ def odd(payloads: Sequence[bytes], whole: bytes) -> list[int]:
     return [row for row, payload in enumerate(payloads) if b"\\" in payload or len(payload) > LARGEST_RECORD]
 
 
-def unlike(found: Found, payloads: Sequence[bytes], marks: int) -> set[int]:
+def unlike(groups: Sequence[Group], payloads: Sequence[bytes], marks: int) -> set[int]:
     """Find the rows that have more quotation marks than their values need; `marks` is what all have together."""
-    if marks == sum(needed(WIRES[struct], values) for struct, (_, values) in found.items()):
+    if marks == sum(needed(each.wire, each.fields, len(each.rows)) for each in groups):
         return set()
-    return {
-        row
-        for struct, (rows, values) in found.items()
-        for row, value in zip(rows, values, strict=True)
-        if payloads[row].count(b'"') != needed(WIRES[struct], [value])
-    }
+    return {row for each in groups for row in lavish(each, payloads)}
 
 
-def needed(wire: Wire, values: Sequence[Any]) -> int:
-    """Count the quotation marks that values take on the wire."""
-    marks = wire.quotes * len(values)
+def lavish(some: Group, payloads: Sequence[bytes]) -> Iterator[int]:
+    """Find the rows of one kind that have more quotation marks than their values need."""
+    optional = {name: some.fields[name] for name in some.wire.optional}
+    for place, row in enumerate(some.rows):
+        own = {name: (said[place],) for name, said in optional.items()}
+        if payloads[row].count(b'"') != needed(some.wire, own, 1):
+            yield row
+
+
+def needed(wire: Wire, fields: Fields, count: int) -> int:
+    """Count the quotation marks that so many values take on the wire."""
+    marks = wire.quotes * count
     for name, most in wire.optional.items():
-        said = list(map(attrgetter(name), values))
-        given = len(said) - said.count(UNSET)
-        marks += most * given - (most - 2) * said.count(None)
+        said = fields[name]
+        marks += most * (count - said.count(UNSET)) - (most - 2) * said.count(None)
     return marks
 
 
-def lay_out(
-    wire: Wire, rows: list[int], values: list[Any], arrived: pa.Array, extra: set[int]
-) -> tuple[Bunch, list[int]]:
+def lay_out(some: Group, arrived: pa.Array, extra: set[int]) -> tuple[Bunch, list[int]]:
     """Lay values out in columns, less those with a key twice, a key unknown, or a time that no sound clock shows."""
+    wire, rows = some.wire, some.rows
     doubted = {place for place, row in enumerate(rows) if row in extra} if extra else set()
-    columns = {name: collected(wire, name, kind, values) for name, kind in wire.kinds.items()}
-    columns["version"] = pa.repeat(pa.scalar(wire.event.version, pa.int64()), len(values))
+    columns = {name: collected(wire, name, kind, some.fields[name]) for name, kind in wire.kinds.items()}
+    columns["version"] = pa.repeat(pa.scalar(wire.event.version, pa.int64()), len(rows))
     came = arrived if len(rows) == len(arrived) else arrived.take(pa.array(rows, pa.int32()))
     for name in wire.times:
         doubted |= unsound(columns[name], came)
@@ -146,9 +179,8 @@ def lay_out(
     return Bunch(wire.event.name, [rows[place] for place in kept], columns), [rows[place] for place in doubted]
 
 
-def collected(wire: Wire, name: str, kind: pa.DataType, values: Sequence[Any]) -> pa.Array:
+def collected(wire: Wire, name: str, kind: pa.DataType, said: Sequence[Any]) -> pa.Array:
     """Collect one column."""
-    said = list(map(attrgetter(name), values))
     if name in wire.times:
         return times(said)
     if name in wire.optional and UNSET in said:
@@ -156,15 +188,26 @@ def collected(wire: Wire, name: str, kind: pa.DataType, values: Sequence[Any]) -
     return pa.array(said, kind)
 
 
-def times(texts: list[str]) -> pa.Array:
+def times(texts: Sequence[str]) -> pa.Array:
     """Read moments, null where a text is none."""
     written = pa.array(texts, pa.string())
-    if pc.all(pc.match_substring_regex(written, COMMON_TIME)).as_py():
+    if is_common(written):
         try:
             return pc.cast(written, MOMENT)
         except pa.ArrowInvalid:  # such as the 30th of February: read one by one to find it
             pass
     return pa.array(list(map(moment, texts)), MOMENT)
+
+
+def is_common(written: pa.Array) -> bool:
+    """Tell whether all moments are written as nearly all producers do: to the second or finer, in UTC, by a Z.
+
+    What Arrow reads as a moment and is so long and ends so is of the form 2026-03-01T12:00:00.123456Z, with up to six
+    digits of a second, and no other.
+    """
+    extent = pc.min_max(pc.binary_length(written))
+    shortest, longest = extent["min"].as_py() or 0, extent["max"].as_py() or 0
+    return bool(shortest >= SHORTEST and longest <= LONGEST and pc.all(pc.ends_with(written, "Z")).as_py())
 
 
 def moment(text: str) -> datetime | None:

@@ -9,13 +9,14 @@ A frame is a head of 20 bytes and a body; numbers are big-endian (as a browser's
 | 5 | codec of the body | 0 none, 1 zstd (RFC 8878), 2 deflate (zlib or gzip wrapper, RFC 1950 and 1952) |
 | 6 | kind of the payload | 1 NDJSON, 2 Arrow |
 | 7 | reserved | 0 |
-| 8-11 | count | events in the payload, 1 or more |
+| 8-11 | count | events in the payload, 1 to 262,144 |
 | 12-15 | raw length | bytes of the payload, when unpacked |
 | 16-19 | checksum | CRC-32 (as zlib's) of bytes 0-15 followed by the payload |
 
 An NDJSON payload is one JSON object a line, the lines parted by line feeds, the last with or without one; `count`
-counts lines, blank ones too.  An Arrow payload is one IPC stream of one event, its buffers not compressed (the frame's
-codec does that, within the limit): the schema's metadata says `event` and `version`, its columns are the event's, by
+counts lines, blank ones too.  An Arrow payload is one IPC stream of one event, of up to 64 record
+batches without dictionaries, each buffer with bytes of its own and not compressed (the frame's codec does that, within
+the limit): the schema's metadata says `event` and `version`, its columns are the event's, by
 name, in the types of `domain.contract.arrow` (optional ones may be absent), and `count` counts rows: whoever reads the
 stream holds its rows against it.
 """
@@ -27,6 +28,8 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Literal
+
+from domain.ingest.limits import MOST_EVENTS
 
 MAGIC = b"\x89RMF"
 VERSION = 1
@@ -127,6 +130,8 @@ def unpack(data: bytes, limit: int = LARGEST_PAYLOAD) -> Frame:
     if head.length > limit:
         detail = f"the frame declares {head.length:,} bytes; pack at most {limit:,}"
         raise BadFrame(Flaw.TOO_LARGE, detail)
+    if head.count > MOST_EVENTS:
+        raise BadFrame(Flaw.TOO_LARGE, f"the frame declares {head.count:,} events; pack at most {MOST_EVENTS:,}")
     payload = decompress(head.codec, data[HEAD:], head.length)
     if len(payload) != head.length:
         raise BadFrame(Flaw.BODY, f"the body unpacks to {len(payload):,} bytes and declares {head.length:,}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +11,7 @@ import msgspec
 
 from domain.ingest import frames, kpl
 from domain.ingest.contract import BrokenContract, Reason
-from domain.ingest.limits import LARGEST_RECORD
+from domain.ingest.limits import LARGEST_BATCH, LARGEST_RECORD, MOST_EVENTS
 
 PACKED = (kpl.MAGIC[:1], frames.MAGIC[:1])
 LEAST_LINES = 2
@@ -30,7 +30,8 @@ class Events:
     """What records held, each event numbered in the order in which it came.
 
     `payloads` are events in JSON, `numbers` their numbers and `owners` the record of each; `tables` are columnar frames
-    and `faults` records that are set aside whole, each with its record and the number of its first event.
+    and `faults` records that are set aside whole, each with its record and the number of its first event; `bytes` is
+    what all of them take.
     """
 
     payloads: list[bytes] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Events:
     packed: dict[int, int] = field(default_factory=dict)
     total: int = 0
     unreadable: int = 0
+    bytes: int = 0
 
     @property
     def received(self) -> int:
@@ -54,10 +56,11 @@ class Events:
         self.owners += [owner] * len(payloads)
         self.packed[owner] = self.total
         self.total += len(payloads)
+        self.bytes += sum(map(len, payloads))
 
-    def unread(self, frame: frames.Frame, owner: int) -> None:
-        """Count a frame whose columns cannot be read as one event, since it is set aside whole."""
-        self.unreadable += frame.count - 1
+    def unread(self, count: int, owner: int) -> None:
+        """Count a frame of so many events, whose columns cannot be read, as one: it is set aside whole."""
+        self.unreadable += count - 1
         del self.packed[owner]
 
     def place(self, owner: int, number: int) -> int | None:
@@ -69,17 +72,27 @@ class Events:
 def events_of(records: Sequence[Arrived]) -> Events:
     """Take all records apart; a record of one event stays as it is."""
     payloads = [record.payload for record in records]
-    whole = b"".join(payloads)
-    if b"\n" not in whole and (whole.isascii() or not any(map(may_hold_more, payloads))):
+    if not any(map(may_hold_more, payloads)):
         everyone = list(range(len(payloads)))
         return Events(payloads, everyone, everyone, total=len(payloads))
     events = Events()
     for owner, payload in enumerate(payloads):
-        if may_hold_more(payload):
-            take_apart(events, owner, payload)
-        else:
-            one(events, owner, payload)
+        add(events, owner, payload)
     return events
+
+
+def slices(records: Sequence[Arrived]) -> Iterator[tuple[Sequence[Arrived], Events]]:
+    """Take records apart, as many at a time as may be in memory at once: a few bytes may unpack to many.
+
+    A slice ends with the record that reaches a limit, so it is beyond it by one record at most.
+    """
+    start, events = 0, Events()
+    for number, record in enumerate(records, start=1):
+        add(events, number - 1 - start, record.payload)
+        if number < len(records) and (events.bytes >= LARGEST_BATCH or events.total >= MOST_EVENTS):
+            yield records[start:number], events
+            start, events = number, Events()
+    yield records[start:], events
 
 
 def count(records: Iterable[Arrived]) -> int:
@@ -90,12 +103,20 @@ def count(records: Iterable[Arrived]) -> int:
     >>> count([Arrived(1, now, b'{}'), Arrived(2, now, b'{"event":1}\n{}')])
     3
     """
-    return events_of(list(records)).total
+    return sum(events.total for _, events in slices(list(records)))
 
 
 def may_hold_more(payload: bytes) -> bool:
     """Tell quickly whether a record may be more than one JSON text."""
     return b"\n" in payload or payload[:1] in PACKED
+
+
+def add(events: Events, owner: int, payload: bytes) -> None:
+    """Add the events of one record, whatever it is."""
+    if may_hold_more(payload):
+        take_apart(events, owner, payload)
+    else:
+        one(events, owner, payload)
 
 
 def take_apart(events: Events, owner: int, payload: bytes) -> None:
@@ -110,7 +131,7 @@ def take_apart(events: Events, owner: int, payload: bytes) -> None:
         elif frames.is_frame(payload):
             take_frame(events, owner, frames.unpack(payload))
         elif (found := lines(payload)) is not None:
-            events.add(owner, found)
+            events.add(owner, few_enough(found))
         else:
             one(events, owner, payload)
     except BrokenContract as fault:
@@ -121,6 +142,13 @@ def take_apart(events: Events, owner: int, payload: bytes) -> None:
         set_aside(events, owner, BrokenContract(Reason.BAD_FRAME, error.detail, value=error.reason.value))
 
 
+def few_enough(payloads: list[bytes]) -> list[bytes]:
+    """Pass on a record's lines unless they are so many that hardly one can be an event."""
+    if len(payloads) > MOST_EVENTS:
+        raise BrokenContract(Reason.TOO_LARGE, f"the record has {len(payloads):,} lines; send at most {MOST_EVENTS:,}")
+    return payloads
+
+
 def take_frame(events: Events, owner: int, frame: frames.Frame) -> None:
     """Take a frame apart: lines of JSON now, columns later."""
     if frame.kind == "ndjson":
@@ -129,6 +157,7 @@ def take_frame(events: Events, owner: int, frame: frames.Frame) -> None:
         events.tables.append((owner, events.total, frame))
         events.packed[owner] = events.total
         events.total += frame.count
+        events.bytes += len(frame.payload)
 
 
 def one(events: Events, owner: int, payload: bytes) -> None:
@@ -137,6 +166,7 @@ def one(events: Events, owner: int, payload: bytes) -> None:
     events.numbers.append(events.total)
     events.owners.append(owner)
     events.total += 1
+    events.bytes += len(payload)
 
 
 def set_aside(events: Events, owner: int, fault: BrokenContract) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Protocol
 
 from domain.ingest.batch import Arrived, Part, encode, sort
-from domain.ingest.kinds import count
+from domain.ingest.kinds import Events, count, slices
 from domain.ingest.receipts import (
     HIGHEST,
     START,
@@ -19,6 +21,7 @@ from domain.ingest.receipts import (
     read_receipt,
     receipt_key,
     shard_prefix,
+    total,
 )
 
 ROOT = "landing/"
@@ -61,18 +64,26 @@ class Lander:
     def land(self, records: Sequence[Arrived], known: int | None = None) -> Landing:
         """Land what no receipt covers; `known` is a position that the shard is known to have reached.
 
-        A writer that was overtaken reads the chain again and drops what is covered by then.
+        What would unpack to too much at once lands in slices, each with a receipt of its own.  A writer that was
+        overtaken reads the chain again and drops what is covered by then.
         """
         position = self.position() if known is None else known
+        done: list[Account] = []
         while True:
             fresh = uncovered(records, position)
             duplicates = repeated(records, fresh)
             if not fresh:
-                return Landing(position, Account(duplicates, {}, {}, duplicates))
-            receipt = self.write(fresh, position, duplicates)
-            if self.put(receipt):
-                return Landing(receipt.last, receipt.account)
-            position = self.overtaken(position)
+                return Landing(position, total([*done, Account(duplicates, {}, {}, duplicates)]))
+            for some, events in slices(fresh):
+                receipt = self.write(some, position, duplicates, events)
+                if not self.put(receipt):
+                    position = self.overtaken(position)
+                    break
+                done.append(receipt.account)
+                position, duplicates = receipt.last, 0
+                records = fresh[bisect_right(fresh, position, key=attrgetter("sequence")) :]
+            else:
+                return Landing(position, total(done))
 
     def position(self) -> int:
         """Find the last position that a receipt covers."""
@@ -89,10 +100,10 @@ class Lander:
             )
         return reached
 
-    def write(self, records: Sequence[Arrived], follows: int, duplicates: int) -> Receipt:
-        """Write the data files of a batch and make out its receipt; it accounts for events, not for records."""
+    def write(self, records: Sequence[Arrived], follows: int, duplicates: int, events: Events) -> Receipt:
+        """Write the data files of records and make out their receipt; it accounts for events, not for records."""
         attempt = self.attempt()
-        batch = sort(records, self.shard)
+        batch = sort(records, self.shard, events)
         files = tuple(self.write_part(part, follows, attempt) for part in batch.parts)
         return Receipt(
             stream=self.stream,

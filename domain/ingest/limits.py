@@ -15,3 +15,9 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 LONGEST_VALUE = 256
 """Characters of a refused value that quarantine shows; its bytes keep the rest."""
+
+MOST_EVENTS = 262_144
+"""Events of a record at most; a frame of the largest size would have 64 bytes for each."""
+
+LARGEST_BATCH = 64 * 1024 * 1024
+"""Bytes that the records of a batch may unpack to before they land; the rest lands after them."""

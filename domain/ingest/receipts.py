@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -44,6 +45,21 @@ class Account:
     def imbalance(self) -> int:
         """Count the events that nothing accounts for."""
         return self.received - sum(self.landed.values()) - sum(self.quarantined.values()) - self.duplicates
+
+
+def total(accounts: Sequence[Account]) -> Account:
+    """Sum accounts up.
+
+    >>> total([Account(2, {"search": 1}, {}, 1), Account(1, {"search": 1}, {}, 0)])
+    Account(received=3, landed={'search': 2}, quarantined={}, duplicates=1)
+    """
+    landed: Counter[str] = Counter()
+    quarantined: Counter[str] = Counter()
+    for account in accounts:
+        landed.update(account.landed)
+        quarantined.update(account.quarantined)
+    received, duplicates = sum(each.received for each in accounts), sum(each.duplicates for each in accounts)
+    return Account(received, dict(landed), dict(quarantined), duplicates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
 import boto3
@@ -26,6 +26,7 @@ pa.set_memory_pool(pa.system_memory_pool())
 
 settings = cache(ConsumeSettings.read)
 client = cache(boto3.client)
+decoded = partial(pybase64.b64decode, validate=True)
 
 Shard = tuple[str, str]
 MOMENTS = list[Annotated[datetime, msgspec.Meta(tz=True)]]
@@ -77,10 +78,8 @@ def arrived(records: Sequence[dict[str, Any]]) -> list[Arrived]:
     """Read records as Lambda hands them over (AWS Lambda guide, Kinesis event)."""
     said = [record["kinesis"] for record in records]
     moments = msgspec.convert([record["approximateArrivalTimestamp"] for record in said], MOMENTS, strict=False)
-    return [
-        Arrived(int(record["sequenceNumber"]), moment, pybase64.b64decode(record["data"], validate=True))
-        for record, moment in zip(said, moments, strict=True)
-    ]
+    sequences = [int(record["sequenceNumber"]) for record in said]
+    return list(map(Arrived, sequences, moments, map(decoded, [record["data"] for record in said])))
 
 
 def count(account: Account) -> None:

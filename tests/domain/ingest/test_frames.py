@@ -25,6 +25,7 @@ from domain.ingest.frames import (
     seal,
     unpack,
 )
+from domain.ingest.limits import MOST_EVENTS
 
 LINES = [b'{"event":"search","event_id":"e-%d","query":"caf\xc3\xa9"}' % number for number in range(40)]
 PAYLOAD = b"\n".join(LINES)
@@ -48,7 +49,7 @@ def test_any_payload_comes_out_as_it_went_in(payload: bytes, codec: Codec) -> No
     assert (frame.kind, frame.count, frame.payload) == ("ndjson", lines(payload), payload)
 
 
-@given(payload=st.binary(min_size=1, max_size=500), count=st.integers(1, 2**32 - 1), codec=CODECS)
+@given(payload=st.binary(min_size=1, max_size=500), count=st.integers(1, MOST_EVENTS), codec=CODECS)
 def test_an_arrow_payload_is_not_looked_into(payload: bytes, count: int, codec: Codec) -> None:
     frame = unpack(pack("arrow", payload, count, codec))
 
