@@ -24,6 +24,7 @@ from local.kafka.mapping import KafkaMapping
 from local.kafka.reader import TopicReader
 from local.queue_reader import QueueReader
 from local.stream_reader import StreamReader
+from local.streams import stream_name
 
 STATUS_PATH = "/_cloud/event-sources"
 LOOK_SECONDS = 0.2
@@ -95,11 +96,11 @@ class EventSources:
     def _reader(self, mapping: EventSourceMapping) -> Reader:
         if isinstance(mapping, KafkaMapping):
             return TopicReader(self._cloud, mapping)
-        name = mapping.event_source_arn.rpartition(":")[2].rpartition("/")[2]
-        if ":kinesis:" in mapping.event_source_arn:
-            stream = kinesis_backends[self._cloud.account][self._cloud.region].streams[name]
+        arn = mapping.event_source_arn
+        if ":kinesis:" in arn:
+            stream = kinesis_backends[self._cloud.account][self._cloud.region].streams[stream_name(arn)]
             return StreamReader(self._cloud, mapping, stream)
-        return QueueReader(self._cloud, mapping, name)
+        return QueueReader(self._cloud, mapping, arn.rpartition(":")[2])
 
     def _run(self) -> None:
         while True:
@@ -162,8 +163,11 @@ def install(cloud: Cloud) -> None:
     def created(self: Any, spec: dict[str, Any]) -> EventSourceMapping:
         check(spec)
         _refuse_twice(self, spec)
-        make = kafka_mapping.create if ":kafka:" in spec["EventSourceArn"] else create
-        mapping = make(self, {**spec, "Enabled": str(spec.get("Enabled", True)).lower() == "true"})
+        arn = spec["EventSourceArn"]
+        make = kafka_mapping.create if ":kafka:" in arn else create
+        read = _read_arn(cloud, arn)
+        mapping = make(self, {**spec, "EventSourceArn": read, "Enabled": str(spec.get("Enabled", True)).lower() == "true"})
+        mapping.event_source_arn = arn
         mapping.filter_patterns = patterns(mapping.filter_criteria)
         for queue in sqs_backends[cloud.account][cloud.region].queues.values():
             queue.lambda_event_source_mappings.clear()  # moto would invoke within SendMessage, one message a call
@@ -182,6 +186,17 @@ def install(cloud: Cloud) -> None:
         return [json.dumps(sources.status()).encode()]
 
     routes.claim(lambda environ: environ["PATH_INFO"] == STATUS_PATH, report)
+
+
+def _read_arn(cloud: Cloud, arn: str) -> str:
+    """Return the ARN of what a mapping reads: of a registered consumer, its stream's."""
+    stream, _, consumer = arn.partition("/consumer/")
+    if not consumer:
+        return arn
+    known = kinesis_backends[cloud.account][cloud.region].streams.get(stream_name(arn))
+    if known is None or arn not in {each.consumer_arn for each in known.consumers}:
+        raise _invalid(f"Consumer {arn} is not registered")
+    return stream
 
 
 def _mend_update() -> None:

@@ -21,7 +21,7 @@ from moto.kinesis.responses import KinesisResponse
 from local import faults, routes
 from local.cloud import Cloud
 from local.pace import pace
-from local.streams import DEFAULT_RECORD_KIB, Entry, Ground, LoggedShard, LoggedStream
+from local.streams import DEFAULT_RECORD_KIB, Entry, Ground, LimitExceeded, LoggedShard, LoggedStream, stream_name
 from local.tally import tally
 
 TARGET = "Kinesis_20131202."
@@ -33,6 +33,7 @@ MOST_KEY_CHARACTERS = 256
 MOST_RECORD_KIB = 10_240
 ITERATOR_SECONDS = 300
 TRIM_EVERY_SECONDS = 60.0
+MOST_CONSUMERS = 20  # "Quotas and limits": registered consumers of a stream
 
 
 class _Named(msgspec.Struct, kw_only=True, rename="pascal"):
@@ -253,7 +254,7 @@ class KinesisCalls:
         return {}
 
     def _stream(self, request: _Named) -> LoggedStream:
-        name = request.stream_name or (request.stream_arn or "").rpartition("/")[2]
+        name = request.stream_name or stream_name(request.stream_arn or "")
         return self._named(name)
 
     def _named(self, name: str) -> LoggedStream:
@@ -291,7 +292,7 @@ def _decoding(kind: type[Any], call: Callable[[Any], Any]) -> Callable[[bytes], 
 
 def _no_fan_out(_: bytes) -> Any:
     raise NotImplementedError(
-        "Kinesis SubscribeToShard (enhanced fan-out); read with GetRecords or an event source mapping"
+        "Kinesis SubscribeToShard by a client; read with GetRecords, or map the consumer's ARN to a function"
     )
 
 
@@ -397,6 +398,7 @@ def install(cloud: Cloud) -> None:
     moto_kinesis.Stream = LoggedStream
     _mend_deletion()
     _mend_creation()
+    _mend_consumers()
     calls = KinesisCalls(cloud)
     routes.claim(calls.claims, calls)
     threading.Thread(target=_trim, args=(cloud,), name="kinesis retention", daemon=True).start()
@@ -418,6 +420,23 @@ def _mend_deletion() -> None:
         return stream
 
     KinesisBackend.delete_stream = delete_stream
+
+
+def _mend_consumers() -> None:
+    """End a consumer's ARN with the second of its registration, as AWS does; allow 20 and no two of a name."""
+    register = KinesisBackend.register_stream_consumer
+
+    def register_stream_consumer(self: Any, stream_arn: str, consumer_name: str) -> Any:
+        known = self._find_stream_by_arn(stream_arn).consumers
+        if any(consumer.consumer_name == consumer_name for consumer in known):
+            raise JsonRESTError("ResourceInUseException", f"Consumer {consumer_name} under stream {stream_arn} exists.")
+        if len(known) >= MOST_CONSUMERS:
+            raise LimitExceeded(f"{stream_arn} has {MOST_CONSUMERS} consumers")
+        consumer = register(self, stream_arn, consumer_name)
+        consumer.consumer_arn = f"{stream_arn}/consumer/{consumer_name}:{int(time.time())}"
+        return consumer
+
+    KinesisBackend.register_stream_consumer = register_stream_consumer
 
 
 def _mend_creation() -> None:

@@ -13,17 +13,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from local import destinations, faults, stream_batches
+from local.buckets import Bucket
 from local.cloud import Cloud
 from local.functions import InvocationRefused, functions
 from local.pace import pace
 from local.stream_batches import ENVELOPE_BYTES, MOST_PAYLOAD_BYTES, Item, Part, Rules
-from local.streams import LoggedShard, LoggedStream
+from local.streams import READ_BYTES_A_SECOND, LoggedShard, LoggedStream
 from local.tally import tally
 from local.workers import Run
 
 READ_RECORDS = 10_000
 READ_BYTES = 5 << 20  # base64 of it is about as much as an event holds
 WAIT_SECONDS = 0.5
+SHARE_SECONDS = 0.02  # between looks at whether the shard's bytes allow another read
 FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 1.0, 30.0
 
 log = logging.getLogger(__name__)
@@ -87,6 +89,9 @@ class ShardReader:
         self.reader = reader
         self.shard = shard
         self.cursors = [start]
+        # A registered consumer has 2 MB/s of each shard to itself (Kinesis guide, "Enhanced fan-out consumers").
+        fans_out = "/consumer/" in reader.mapping.event_source_arn
+        self.own = Bucket(READ_BYTES_A_SECOND * pace(reader.cloud).speed) if fans_out else None
         self._lanes: list[Lane] = []
 
     @property
@@ -178,6 +183,8 @@ class Lane(threading.Thread):
         most = min(READ_RECORDS, room if self._lanes == 1 else READ_RECORDS)
         encode = self._encoder()
         items: list[Item] = []
+        while not shard.admit_share(self._owner.own) and not self.stopping.wait(SHARE_SECONDS):
+            pass
         for record in shard.log.read(max(position, shard.horizon), most, READ_BYTES):
             sequence = shard.sequence(record.number, record.arrived)
             if not self._is_mine(record.key, record.data, sequence, record.arrived):
@@ -188,6 +195,7 @@ class Lane(threading.Thread):
                 return items, position, size, True
             size += len(encoded) + 1
             position = record.number + 1
+            shard.count_share(len(record.data) + len(record.key), self._owner.own)
             items.append(Item(record.number, sequence, record.arrived, encoded))
             if len(items) == room:
                 return items, position, size, True

@@ -40,6 +40,15 @@ WATCHED_SECONDS = 60.0
 _SEQUENCE_DIGITS, _NUMBER_DIGITS = 56, 16
 
 
+def stream_name(arn: str) -> str:
+    """Read a stream's name from its own ARN, or from the ARN of a consumer registered on it.
+
+    >>> stream_name("arn:aws:kinesis:us-east-1:123456789012:stream/clicks/consumer/mine:1772366400")
+    'clicks'
+    """
+    return arn.partition(":stream/")[2].partition("/")[0]
+
+
 class LimitExceeded(JsonRESTError):  # type: ignore[misc]
     """AWS's LimitExceededException."""
 
@@ -130,6 +139,16 @@ class LoggedShard(Shard):  # type: ignore[misc]
         """Count what a GetRecords call returned."""
         with self._lock:
             self._read_bytes.take(sum(len(record.data) + len(record.key) for record in records))
+
+    def admit_share(self, own: Bucket | None) -> bool:
+        """Say whether an event source mapping may read on: from the bytes that all readers share, or from its own."""
+        with self._lock:
+            return (own or self._read_bytes).holds(1)
+
+    def count_share(self, size: int, own: Bucket | None) -> None:
+        """Count what an event source mapping read."""
+        with self._lock:
+            (own or self._read_bytes).take(size)
 
     @property
     def horizon(self) -> int:
