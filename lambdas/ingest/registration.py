@@ -24,6 +24,10 @@ PAUSE_SECONDS = 0.2
 FOOTER_READERS = 16
 
 
+class TableBehind(ValidationException):
+    """A data file has a column that its table lacks: the functions were deployed before the lake."""
+
+
 class PositionMoved(ValidationException):
     """Another committer brought the table further; what was planned must be planned anew."""
 
@@ -85,4 +89,14 @@ def take(table: Table, bucket: str, step: Step) -> None:
 def describe(table: Table, paths: Sequence[str]) -> list[DataFile]:
     """Read the footers of data files: their rows, bounds and partition."""
     with ThreadPoolExecutor(FOOTER_READERS) as pool:
-        return list(pool.map(lambda path: parquet_file_to_data_file(table.io, table.metadata, path), paths))
+        return list(pool.map(lambda path: describe_one(table, path), paths))
+
+
+def describe_one(table: Table, path: str) -> DataFile:
+    """Read the footer of one data file."""
+    try:
+        return parquet_file_to_data_file(table.io, table.metadata, path)
+    except KeyError as column:  # as pyiceberg says that the table has none of that name
+        name = ".".join(table.name())
+        detail = f"{name} lacks the column {column} of {path}; deploy the lake's stack, the file waits for it"
+        raise TableBehind(detail) from column
