@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -106,6 +108,12 @@ class Scope:
         region = self.resolve(argument) or self.names["AWS::Region"]
         return [f"{region}{zone}" for zone in "abc"]
 
+    def _cidr(self, argument: Any) -> list[str]:
+        block, count, bits = (self.resolve(part) for part in argument)
+        network = ipaddress.ip_network(block)
+        found = network.subnets(new_prefix=network.max_prefixlen - int(bits))
+        return [str(subnet) for subnet in itertools.islice(found, int(count))]
+
     def _same(self, argument: Any) -> bool:
         first, second = self.resolve(argument)
         return str(first) == str(second)
@@ -130,6 +138,7 @@ _FUNCTIONS: dict[str, Callable[[Scope, Any], Any]] = {
     "Fn::Not": lambda scope, argument: not scope.resolve(argument[0]),
     "Fn::FindInMap": Scope._find_in_map,
     "Fn::GetAZs": Scope._get_azs,
+    "Fn::Cidr": Scope._cidr,
     "Fn::Base64": lambda scope, argument: base64.b64encode(str(scope.resolve(argument)).encode()).decode(),
     "Fn::ImportValue": lambda scope, argument: scope.imported(scope.resolve(argument)),
     "Fn::GetStackOutput": Scope._output_of,

@@ -221,6 +221,7 @@ def any_scope(**names: Any) -> Scope:
         ({"Fn::Sub": ["${Size}/${x}/${!kept}", {"x": {"Ref": "AWS::Region"}}]}, "large/r/${kept}"),
         ({"Fn::Join": ["-", ["a", {"Ref": "Size"}]]}, "a-large"),
         ({"Fn::Select": ["1", {"Fn::Split": [":", "a:b:c"]}]}, "b"),
+        ({"Fn::Select": ["2", {"Fn::Cidr": ["10.94.0.0/20", "3", "8"]}]}, "10.94.2.0/24"),
         ({"Fn::If": ["Large", [1, {"Ref": "AWS::NoValue"}], 2]}, [1]),
         ({"Kept": 1, "Left": {"Ref": "AWS::NoValue"}}, {"Kept": 1}),
         ({"Fn::FindInMap": ["Sizes", {"Ref": "Size"}, "shards"]}, 8),

@@ -82,7 +82,8 @@ def _remove_schedule_group(order: Order) -> None:
 
 
 def _make_target(order: Order) -> Made:
-    order.call("application-autoscaling", "register_scalable_target", **order.without("RoleARN", "ScheduledActions"))
+    kept = order.without("RoleARN", "ScheduledActions", "Tags")
+    order.call("application-autoscaling", "register_scalable_target", Tags=order.tags(), **kept)
     held = order.properties
     identity = f"{held['ResourceId']}|{held['ScalableDimension']}|{held['ServiceNamespace']}"
     return Made(identity, {"Id": identity})
