@@ -166,7 +166,9 @@ def install(cloud: Cloud) -> None:
         arn = spec["EventSourceArn"]
         make = kafka_mapping.create if ":kafka:" in arn else create
         read = _read_arn(cloud, arn)
-        mapping = make(self, {**spec, "EventSourceArn": read, "Enabled": str(spec.get("Enabled", True)).lower() == "true"})
+        mapping = make(
+            self, {**spec, "EventSourceArn": read, "Enabled": str(spec.get("Enabled", True)).lower() == "true"}
+        )
         mapping.event_source_arn = arn
         mapping.filter_patterns = patterns(mapping.filter_criteria)
         for queue in sqs_backends[cloud.account][cloud.region].queues.values():
