@@ -1,0 +1,141 @@
+"""What is believed of an arm's mean: a posterior with its density, distribution and quantiles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, betaincinv, betaln, ndtr, ndtri
+
+from domain.experiment.samples import Sample
+
+Vector = NDArray[np.float64]
+
+LANDMARKS = np.array([1e-14, 1e-9, 1e-5, 1e-2, 0.25, 0.75, 1 - 1e-2, 1 - 1e-5, 1 - 1e-9, 1 - 1e-14])
+NODES = 16  # between two landmarks; with these, comparisons are exact to about 1e-10
+
+
+class InvalidBelief(ValueError):
+    """A prior or data that make no posterior; the message names the field, the value and the fix."""
+
+
+class Belief(Protocol):
+    """A posterior of one arm's mean."""
+
+    @property
+    def mean(self) -> float:
+        """The expected mean."""
+
+    def density(self, at: Vector) -> Vector:
+        """Return the density at each point."""
+
+    def below(self, at: Vector) -> Vector:
+        """Return the probability of less than each point."""
+
+    def above(self, at: Vector) -> Vector:
+        """Return the probability of more than each point, small ones not rounded to nought."""
+
+    def landmarks(self) -> Vector:
+        """Return points between which the density is smooth enough for one quadrature panel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beta:
+    """A proportion's posterior, Beta(a, b), a and b above 0; from a half on, comparisons are exact to about 1e-8."""
+
+    a: float
+    b: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("a", self.a), ("b", self.b)):
+            if not (math.isfinite(value) and value > 0):
+                raise InvalidBelief(f"Beta.{name} is {value}; give a finite number above 0")
+
+    @property
+    def mean(self) -> float:
+        """The expected proportion."""
+        return self.a / (self.a + self.b)
+
+    def density(self, at: Vector) -> Vector:
+        """Return the density at each point."""
+        inside = np.clip(at, 1e-300, 1 - 1e-16)
+        return np.asarray(
+            np.exp((self.a - 1) * np.log(inside) + (self.b - 1) * np.log1p(-inside) - betaln(self.a, self.b))
+        )
+
+    def below(self, at: Vector) -> Vector:
+        """Return the probability of less than each point."""
+        return np.asarray(betainc(self.a, self.b, np.clip(at, 0.0, 1.0)))
+
+    def above(self, at: Vector) -> Vector:
+        """Return the probability of more than each point."""
+        return np.asarray(betainc(self.b, self.a, np.clip(1 - at, 0.0, 1.0)))
+
+    def landmarks(self) -> Vector:
+        """Return quantiles, and towards an end where the density has no bound a geometric sequence."""
+        points = betaincinv(self.a, self.b, LANDMARKS)
+        to_nought = 0.25 ** np.arange(1, 45 if self.a < 1 else 1)
+        to_one = 1 - 0.25 ** np.arange(1, 26 if self.b < 1 else 1)
+        return np.concatenate([points, to_nought, to_one])
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """A mean's posterior, normal with a deviation above 0, in the outcome's units."""
+
+    mean: float
+    deviation: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.mean):
+            raise InvalidBelief(f"Normal.mean is {self.mean}; give a finite number")
+        if not (math.isfinite(self.deviation) and self.deviation > 0):
+            raise InvalidBelief(f"Normal.deviation is {self.deviation}; give a finite number above 0")
+
+    def density(self, at: Vector) -> Vector:
+        """Return the density at each point."""
+        scaled = (at - self.mean) / self.deviation
+        return np.asarray(np.exp(-0.5 * scaled**2) / (self.deviation * math.sqrt(2 * math.pi)))
+
+    def below(self, at: Vector) -> Vector:
+        """Return the probability of less than each point."""
+        return np.asarray(ndtr((at - self.mean) / self.deviation))
+
+    def above(self, at: Vector) -> Vector:
+        """Return the probability of more than each point."""
+        return np.asarray(ndtr((self.mean - at) / self.deviation))
+
+    def landmarks(self) -> Vector:
+        """Return quantiles."""
+        return np.asarray(self.mean + self.deviation * ndtri(LANDMARKS))
+
+
+def of_proportion(successes: float, units: float, prior: Beta = Beta(1, 1)) -> Beta:
+    """Update a Beta prior by `successes` of `units`; the uniform prior by default."""
+    if not 0 <= successes <= units:
+        raise InvalidBelief(f"successes is {successes} of {units} units; give a number between 0 and {units}")
+    return Beta(prior.a + successes, prior.b + units - successes)
+
+
+def of_mean(sample: Sample, prior: Normal | None = None) -> Normal:
+    """Update a normal prior by a sample's mean and error; without a prior all means were as likely.
+
+    A ratio or an adjusted mean is a sample like any other (`domain.experiment.samples`).
+    """
+    if prior is None:
+        return Normal(sample.mean, math.sqrt(sample.error))
+    precision = 1 / prior.deviation**2 + 1 / sample.error
+    mean = (prior.mean / prior.deviation**2 + sample.mean / sample.error) / precision
+    return Normal(mean, 1 / math.sqrt(precision))
+
+
+def grid(beliefs: Sequence[Belief]) -> tuple[Vector, Vector]:
+    """Lay Gauss-Legendre points and weights wherever any of the beliefs has mass."""
+    edges = np.unique(np.concatenate([belief.landmarks() for belief in beliefs]))
+    points, weights = np.polynomial.legendre.leggauss(NODES)
+    half = np.diff(edges) / 2
+    return (edges[:-1, None] + half[:, None] * (1 + points)).ravel(), (half[:, None] * weights).ravel()
