@@ -160,11 +160,11 @@ def plain(
 
 
 def framed(events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside) -> Iterator[tuple[str, Chunk]]:
-    """Read the events in columnar frames: all frames of a kind at once, or each alone if the bytes of one are bad.
+    """Read the events in columnar frames: all frames of a layout at once, or each alone if the bytes of one are bad.
 
     A frame that cannot be read is set aside whole, once for all its events.
     """
-    kinds: dict[str, list[Held]] = defaultdict(list)
+    kinds: dict[int, list[Held]] = defaultdict(list)
     for owner, number, frame in events.tables:
         try:
             opened = columnar.opened(frame)
@@ -172,7 +172,7 @@ def framed(events: Events, came: Arrivals, records: Sequence[Arrived], faults: A
             events.unread(frame.count, owner)
             faults.add(Fault(number, owner, records[owner].payload, fault))
         else:
-            kinds[opened.event.name].append(Held(number, owner, opened))
+            kinds[id(opened.layout)].append(Held(number, owner, opened))
     events.tables.clear()
     for some in kinds.values():
         try:
@@ -182,10 +182,10 @@ def framed(events: Events, came: Arrivals, records: Sequence[Arrived], faults: A
 
 
 def gathered(some: Sequence[Held], came: Arrivals, faults: Aside) -> tuple[str, Chunk]:
-    """Read frames of one kind; raises BrokenContract if the bytes of one are bad."""
-    owners = [held.owner for held in some for _ in range(held.frame.rows)]
+    """Read frames of one layout; raises BrokenContract if the bytes of one are bad."""
+    owners = [held.owner for held in some for _ in range(len(held.frame.table))]
     read = columnar.read([held.frame for held in some], came.moments.take(pa.array(owners, pa.int32())))
-    numbers = [number for held in some for number in range(held.number, held.number + held.frame.rows)]
+    numbers = [number for held in some for number in range(held.number, held.number + len(held.frame.table))]
     for row, payload, fault in read.faults:
         faults.add(Fault(numbers[row], owners[row], payload, fault))
     return read.event, Chunk(picked(numbers, read.rows), picked(owners, read.rows), read.columns)
@@ -199,7 +199,7 @@ def each_alone(
         try:
             yield gathered([held], came, faults)
         except BrokenContract as fault:
-            events.unread(held.frame.rows, held.owner)
+            events.unread(len(held.frame.table), held.owner)
             faults.add(Fault(held.number, held.owner, records[held.owner].payload, fault))
 
 

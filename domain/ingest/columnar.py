@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite as is_finite
 from typing import Any
 
 import pyarrow as pa
@@ -20,17 +21,29 @@ from domain.ingest.frames import Frame
 from domain.ingest.limits import EARLIEST, LEAD, LONGEST_VALUE
 from domain.schema import Column
 
+MOST_LAYOUTS, LONGEST_SCHEMA = 256, 16 * 1024
+"""Schemas that are remembered, and bytes of one at most."""
+
 CHARACTER = 4
 """Bytes of a character in UTF-8 at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A frame's columns in the types of its event; the bytes in them are not yet checked."""
+class Layout:
+    """How a schema lays an event out: the places of its columns, and which optional ones are absent."""
 
     event: type[Event]
-    columns: list[pa.Array]
-    rows: int
+    schema: pa.Schema
+    places: list[int]
+    absent: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A frame's table; the bytes in it are not yet checked."""
+
+    layout: Layout
+    table: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +59,42 @@ class Read:
 def opened(frame: Frame) -> Opened:
     """Open a frame's stream; raises BrokenContract if the frame must be set aside whole."""
     try:
-        table = ipc.read(frame.payload)
+        written, schema, messages = ipc.opened(frame.payload)
+        layout = LAYOUTS.get(written) or remembered(written, laid_out(schema()))
+        table = ipc.table_of(messages, layout.schema)
     except ipc.Unsound as error:
         raise bad(str(error)) from error
     if len(table) != frame.count:
         raise bad(f"the frame holds {len(table):,} rows and declares {frame.count:,}")
-    names = {name: place for place, name in enumerate(table.column_names)}
-    if len(names) != table.num_columns:
+    return Opened(layout, table.select(layout.places))
+
+
+def remembered(written: bytes, layout: Layout) -> Layout:
+    """Remember a layout: a producer writes the same with each frame."""
+    if len(LAYOUTS) < MOST_LAYOUTS and len(written) < LONGEST_SCHEMA:
+        LAYOUTS[written] = layout
+    return layout
+
+
+def laid_out(schema: pa.Schema) -> Layout:
+    """Find an event's columns in a schema; raises BrokenContract if it is none of an event that we know."""
+    names = {name: place for place, name in enumerate(schema.names)}
+    if len(names) != len(schema.names):
         raise bad("the frame names a column twice")
-    event = event_of(table.schema.metadata or {})
-    return Opened(event, [taken(table, names, column, event) for column in event.columns()], len(table))
+    event = event_of(schema.metadata or {})
+    present = [column for column in event.columns() if column.required or column.name in names]
+    places = [placed(schema, names, column, event) for column in present]
+    return Layout(event, schema, places, frozenset(column.name for column in event.columns()) - set(names))
 
 
 def read(frames: Sequence[Opened], arrived: pa.Array) -> Read:
-    """Read frames of one event together; `arrived` is the moment of each row.
+    """Read frames of one layout together; `arrived` is the moment of each row.
 
     Raises BrokenContract if the bytes of one are not what Arrow takes for text and offsets: read each alone then.
     """
-    event, count = frames[0].event, sum(frame.rows for frame in frames)
-    names = [column.name for column in event.columns()]
-    joined = zip(*(frame.columns for frame in frames), strict=True)
-    columns = {name: whole(arrays) for name, arrays in zip(names, joined, strict=True)}
+    layout, event = frames[0].layout, frames[0].layout.event
+    columns = columns_of(frames, layout)
+    count = len(arrived)
     doubts = doubtful(event, columns, arrived)
     columns["version"] = pa.repeat(pa.scalar(event.version, pa.int64()), count)
     if not doubts:
@@ -78,14 +106,21 @@ def read(frames: Sequence[Opened], arrived: pa.Array) -> Read:
     return Read(event.name, rows, {name: column.take(places) for name, column in columns.items()}, faults)
 
 
-def whole(arrays: Sequence[pa.Array]) -> pa.Array:
-    """Join a column's arrays, and check every offset and text in it before anything trusts them."""
-    array = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+def columns_of(frames: Sequence[Opened], layout: Layout) -> dict[str, pa.Array]:
+    """Join the frames' columns, and check every offset and text in them before anything trusts them."""
+    table = pa.concat_tables([frame.table for frame in frames]).combine_chunks()
     try:
-        array.validate(full=True)
+        table.validate(full=True)
     except pa.ArrowException as error:
         raise bad(f"the frame is no Arrow stream: {error}") from error
-    return array
+    absent = {name: pa.nulls(len(table), TYPES[kind_of(layout.event, name)]) for name in layout.absent}
+    found = {name: column.chunk(0) for name, column in zip(table.column_names, table.columns, strict=True)}
+    return found | absent
+
+
+def kind_of(event: type[Event], name: str) -> type:
+    """Say of which kind an event's column is."""
+    return next(column.kind for column in event.columns() if column.name == name)
 
 
 def bad(detail: str) -> BrokenContract:
@@ -102,20 +137,17 @@ def event_of(said: dict[bytes, bytes]) -> type[Event]:
     return find_shape({"event": name, "version": version}).event
 
 
-def taken(table: pa.Table, names: dict[str, int], column: Column, event: type[Event]) -> pa.Array:
-    """Take a column in its type; an optional one that is absent is null."""
-    kind = TYPES[column.kind]
-    if column.name not in names:
-        if column.required:
-            detail = f"the frame lacks the column {column.name!r}"
-            raise BrokenContract(Reason.MISSING_FIELD, detail, event=event.name, field=column.name)
-        return pa.nulls(len(table), kind)
-    found = table.column(names[column.name])
-    if found.type != kind:
-        detail = f"the column {column.name!r} is of {found.type}; send {kind}"[:500]
-        value = str(found.type)[:LONGEST_VALUE]
-        raise BrokenContract(Reason.WRONG_TYPE, detail, event=event.name, field=column.name, value=value)
-    return found.combine_chunks() if found.num_chunks != 1 else found.chunk(0)
+def placed(schema: pa.Schema, names: dict[str, int], column: Column, event: type[Event]) -> int:
+    """Find a column in its type."""
+    kind, place = TYPES[column.kind], names.get(column.name)
+    if place is None:
+        detail = f"the frame lacks the column {column.name!r}"
+        raise BrokenContract(Reason.MISSING_FIELD, detail, event=event.name, field=column.name)
+    if schema.field(place).type != kind:
+        found = str(schema.field(place).type)[:LONGEST_VALUE]
+        detail = f"the column {column.name!r} is of {found}; send {kind}"
+        raise BrokenContract(Reason.WRONG_TYPE, detail, event=event.name, field=column.name, value=found)
+    return place
 
 
 def doubtful(event: type[Event], columns: dict[str, pa.Array], arrived: pa.Array) -> list[int]:
@@ -151,15 +183,19 @@ def bounds(column: Column, values: pa.Array, arrived: pa.Array) -> Iterator[pa.A
 
 
 def numbers(column: Column, values: pa.Array) -> Iterator[pa.Array]:
-    """Say of each number whether it is within its bounds."""
+    """Say of each number whether it is within its bounds; nothing if the least and the greatest are."""
     stated = column.field
-    if column.kind is float:
+    if column.kind is float and not is_finite(pc.sum(values, min_count=0).as_py()):
         yield pc.less_equal(pc.abs(values), LARGEST_FLOAT)  # neither infinite nor NaN, which is not below anything
-    if stated.minimum is not None:
+    if stated.minimum is stated.above is stated.maximum is None or len(values) == values.null_count:
+        return
+    extent = pc.min_max(values)
+    least, most = extent["min"].as_py(), extent["max"].as_py()
+    if stated.minimum is not None and not least >= stated.minimum:
         yield pc.greater_equal(values, stated.minimum)
-    if stated.above is not None:
+    if stated.above is not None and not least > stated.above:
         yield pc.greater(values, stated.above)
-    if stated.maximum is not None:
+    if stated.maximum is not None and not most <= stated.maximum:
         yield pc.less_equal(values, stated.maximum)
 
 
@@ -212,4 +248,5 @@ def as_json(event: type[Event], columns: dict[str, pa.Array], row: int) -> bytes
     return json.dumps(document).encode()
 
 
+LAYOUTS: dict[bytes, Layout] = {}
 LEAD_SCALAR = pa.scalar(LEAD, pa.duration("us"))

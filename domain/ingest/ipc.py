@@ -8,7 +8,9 @@ tables' offsets stay within the message.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pyarrow as pa
 
@@ -19,24 +21,45 @@ HEADER, NODES, BUFFERS, COMPRESSION = 2, 1, 2, 3
 UINT16, INT32, UINT32 = (struct.Struct(code) for code in ("<H", "<i", "<I"))
 
 
+Schema = Callable[[], pa.Schema]
+
+
 class Unsound(ValueError):
     """A stream is none, or declares what its bytes cannot hold; says what."""
 
 
-def read(payload: bytes) -> pa.Table:
-    """Read a stream whose every buffer has bytes of its own; text and offsets are not yet checked."""
-    try:
+def opened(payload: bytes) -> tuple[bytes, Schema, Iterator[pa.Message]]:
+    """Open a stream: its schema, as written and as a promise to read it, and its record batches, not yet read."""
+    with unsound():
         messages = pa.ipc.MessageReader.open_stream(pa.BufferReader(payload))
-        schema = pa.ipc.read_schema(messages.read_next_message())
-        batches = [pa.ipc.read_record_batch(message, schema) for message in checked(messages)]
-        table = pa.Table.from_batches(batches, schema)
+        first = messages.read_next_message()
+        return first.metadata.to_pybytes(), partial(schema_of, first), messages
+
+
+def schema_of(message: pa.Message) -> pa.Schema:
+    """Read a schema."""
+    with unsound():
+        return pa.ipc.read_schema(message)
+
+
+def table_of(messages: Iterable[pa.Message], schema: pa.Schema) -> pa.Table:
+    """Read record batches whose every buffer has bytes of its own; text and offsets are not yet checked."""
+    with unsound():
+        table = pa.Table.from_batches([pa.ipc.read_record_batch(each, schema) for each in checked(messages)], schema)
         table.validate()
+        return table
+
+
+@contextmanager
+def unsound() -> Iterator[None]:
+    """Say of whatever Arrow says that the stream is unsound."""
+    try:
+        yield
     except (pa.ArrowException, OSError, EOFError, KeyError, StopIteration, struct.error) as error:
         raise Unsound(f"the frame is no Arrow stream: {error}") from error
-    return table
 
 
-def checked(messages: pa.ipc.MessageReader) -> Iterator[pa.Message]:
+def checked(messages: Iterable[pa.Message]) -> Iterator[pa.Message]:
     """Pass on the record batches of a stream."""
     for number, message in enumerate(messages, start=1):
         if message.type != "record batch":

@@ -30,7 +30,7 @@ class Events:
     """What records held, each event numbered in the order in which it came.
 
     `payloads` are events in JSON, `numbers` their numbers and `owners` the record of each; `tables` are columnar frames
-    and `faults` records that are set aside whole, each with its record and the number of its first event; `bytes` is
+    and `faults` records that are set aside whole, each with its record and the number of its first event; `size` is
     what all of them take.
     """
 
@@ -42,7 +42,7 @@ class Events:
     packed: dict[int, int] = field(default_factory=dict)
     total: int = 0
     unreadable: int = 0
-    bytes: int = 0
+    size: int = 0
 
     @property
     def received(self) -> int:
@@ -56,7 +56,7 @@ class Events:
         self.owners += [owner] * len(payloads)
         self.packed[owner] = self.total
         self.total += len(payloads)
-        self.bytes += sum(map(len, payloads))
+        self.size += sum(map(len, payloads))
 
     def unread(self, count: int, owner: int) -> None:
         """Count a frame of so many events, whose columns cannot be read, as one: it is set aside whole."""
@@ -89,7 +89,7 @@ def slices(records: Sequence[Arrived]) -> Iterator[tuple[Sequence[Arrived], Even
     start, events = 0, Events()
     for number, record in enumerate(records, start=1):
         add(events, number - 1 - start, record.payload)
-        if number < len(records) and (events.bytes >= LARGEST_BATCH or events.total >= MOST_EVENTS):
+        if number < len(records) and (events.size >= LARGEST_BATCH or events.total >= MOST_EVENTS):
             yield records[start:number], events
             start, events = number, Events()
     yield records[start:], events
@@ -157,7 +157,7 @@ def take_frame(events: Events, owner: int, frame: frames.Frame) -> None:
         events.tables.append((owner, events.total, frame))
         events.packed[owner] = events.total
         events.total += frame.count
-        events.bytes += len(frame.payload)
+        events.size += len(frame.payload)
 
 
 def one(events: Events, owner: int, payload: bytes) -> None:
@@ -166,7 +166,7 @@ def one(events: Events, owner: int, payload: bytes) -> None:
     events.numbers.append(events.total)
     events.owners.append(owner)
     events.total += 1
-    events.bytes += len(payload)
+    events.size += len(payload)
 
 
 def set_aside(events: Events, owner: int, fault: BrokenContract) -> None:
