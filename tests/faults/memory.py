@@ -5,6 +5,7 @@ The same seeds run against the laptop cloud's S3 and Glue (`Sky.laptop` in `sky.
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -116,13 +117,13 @@ class Glue:
         name = (DatabaseName, TableInput["Name"])
         if name in self.tables:
             raise raised(AlreadyExistsException, "CreateTable")
-        self.tables[name] = {**TableInput, "DatabaseName": DatabaseName, "VersionId": "0"}
+        self.tables[name] = copy.deepcopy({**TableInput, "DatabaseName": DatabaseName, "VersionId": "0"})
         return {}
 
     def get_table(self, *, DatabaseName: str, Name: str) -> dict[str, Any]:
         if (DatabaseName, Name) not in self.tables:
             raise raised(EntityNotFoundException, "GetTable")
-        return {"Table": dict(self.tables[DatabaseName, Name])}
+        return {"Table": copy.deepcopy(self.tables[DatabaseName, Name])}  # callers change what they were given
 
     def update_table(
         self,
@@ -137,7 +138,7 @@ class Glue:
             raise raised(ConcurrentModificationException, "UpdateTable")
         version = str(int(current["VersionId"]) + 1)
         changed = {**TableInput, "DatabaseName": DatabaseName, "VersionId": version}
-        self.tables[DatabaseName, TableInput["Name"]] = changed
+        self.tables[DatabaseName, TableInput["Name"]] = copy.deepcopy(changed)
         return {}
 
 

@@ -17,6 +17,8 @@ from tests.faults.turns import Actor, Killed, Turns
 WRITES = {"put_object", "update_table", "delete_object", "delete_objects", "put_records", "create_table"}
 KINDS = ("kill before", "kill after", "refuse", "conflict", "lose answer", "lose answer, repeat")
 RATES = (0.0, 0.0, 0.01, 0.04, 0.12)
+COMMITS = 3
+"""How many times more often a fault strikes a commit's writes, which are few."""
 
 
 def place(operation: str, said: dict[str, Any]) -> str:
@@ -69,7 +71,7 @@ class Strikes:
         self.struck[what] += 1
 
     def _drawn(self, operation: str, where: str) -> str | None:
-        draw = self.chance.random()
+        draw = self.chance.random() / (COMMITS if where in ("manifest", "metadata", "commit") else 1)
         for kind in KINDS if operation in WRITES else ("kill before", "refuse"):
             if kind == "conflict" and where != "receipt":
                 continue
