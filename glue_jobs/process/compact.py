@@ -112,14 +112,18 @@ def clear(spark: SparkSession, table: Table, done: Upkeep, now: datetime) -> Non
 
 
 def keep(spark: SparkSession, now: datetime, table: Table) -> Upkeep:
-    """Bring one table into shape; one that never had a row is left alone."""
+    """Bring one table into shape."""
     done = Upkeep()
-    if next(lake.ancestors(spark, table), None) is not None:
-        rewrite(spark, table, done)
-        gather(spark, table, done)
-        expire(spark, table, done, now)
-        clear(spark, table, done, now)
+    rewrite(spark, table, done)
+    gather(spark, table, done)
+    expire(spark, table, done, now)
+    clear(spark, table, done, now)
     return done
+
+
+def used(spark: SparkSession, table: Table) -> bool:
+    """Say whether anything was ever written to a table."""
+    return next(lake.ancestors(spark, table), None) is not None
 
 
 def before(moment: datetime) -> str:
@@ -162,9 +166,11 @@ class Arguments:
 def main() -> None:
     """Keep all tables in shape, some at a time: most of the work on a small one is waiting."""
     arguments, spark, now = Arguments.read(), lake.session(), datetime.now(timezone.utc)
+    # Looked at here and not by the pool: Spark, asked by several threads at first, does not find its catalogue.
+    tables = [table for table in arguments.tables if used(spark, table)]
     with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
-        done = list(pool.map(partial(keep, spark, now), arguments.tables))
-    account: dict[str, Any] = {table.full_name: asdict(did) for table, did in zip(arguments.tables, done, strict=True)}
+        done = list(pool.map(partial(keep, spark, now), tables))
+    account: dict[str, Any] = {table.full_name: asdict(did) for table, did in zip(tables, done, strict=True)}
     told = {"job": "compact", "run": arguments.run, "tables": account}
     put(arguments.bucket, f"runs/{arguments.run}/compact.json", told)
     print(json.dumps(told))
