@@ -11,6 +11,7 @@ from typing import Protocol
 
 from domain.ingest.batch import Arrived, Part, encode, sort
 from domain.ingest.kinds import Events, count, slices
+from domain.ingest.late import late
 from domain.ingest.receipts import (
     HIGHEST,
     START,
@@ -123,7 +124,7 @@ class Lander:
         key = data_key(part.table.name, self.stream, self.shard, follows, f"{part.day}-{attempt}")
         body = encode(part.rows)
         self.store.put(key, body)
-        return DataFile(part.table.full_name, key, part.rows.num_rows, len(body))
+        return DataFile(part.table.full_name, key, part.rows.num_rows, len(body), late(part.rows))
 
     def put(self, receipt: Receipt) -> bool:
         """Put the receipt where only one can stand; tell whether it stands there."""

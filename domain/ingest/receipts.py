@@ -64,12 +64,13 @@ def total(accounts: Sequence[Account]) -> Account:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A Parquet file that waits to be registered in a table, named with its database."""
+    """A Parquet file that waits to be registered in a table, named with its database; `late` of its rows came late."""
 
     table: str
     key: str
     rows: int
     bytes: int
+    late: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ class Tally:
     files: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     bytes: int = 0
+    late: int = 0
     lag_seconds: float = 0.0
     more: bool = True
 
@@ -57,6 +58,7 @@ class Tally:
             self.files[table] += len(step.files)
             self.rows[table] += step.rows
             self.bytes += sum(file.bytes for file in step.files)
+            self.late += sum(file.late for file in step.files)
 
     def report(self) -> dict[str, Any]:
         """Say it in JSON."""
@@ -73,6 +75,7 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
         commit(catalog(), bucket.name, receipts, tally)
     metrics.COMMIT_LAG.emit(tally.lag_seconds)
     metrics.FILES_COMMITTED.emit(tally.files.total())
+    metrics.LATE.emit(tally.late)
     if files := tally.files.total():
         metrics.FILE_BYTES.emit(tally.bytes / files)
     return tally.report()

@@ -48,7 +48,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[object]]:
     for (stream, shard), records in batches(event):
         landing = land(bucket, stream, shard, records)
         positions()[stream, shard] = landing.position
-        count(landing.account)
+        count(landing.account, shard)
     return {"batchItemFailures": []}
 
 
@@ -82,10 +82,13 @@ def arrived(records: Sequence[dict[str, Any]]) -> list[Arrived]:
     return list(map(Arrived, sequences, moments, map(decoded, [record["data"] for record in said])))
 
 
-def count(account: Account) -> None:
-    """Count what became of the records."""
-    metrics.RECEIVED.emit(account.received)
-    metrics.LANDED.emit(sum(account.landed.values()))
-    metrics.QUARANTINED.emit(sum(account.quarantined.values()))
-    metrics.DUPLICATES.emit(account.duplicates)
-    metrics.IMBALANCE.emit(account.imbalance)
+def count(account: Account, shard: str) -> None:
+    """Count what became of the records, in the whole and by shard, and what was set aside by reason."""
+    metrics.RECEIVED.emit(account.received, Shard=shard)
+    metrics.LANDED.emit(sum(account.landed.values()), Shard=shard)
+    metrics.DUPLICATES.emit(account.duplicates, Shard=shard)
+    metrics.IMBALANCE.emit(account.imbalance, Shard=shard)
+    for reason, events in account.quarantined.items():
+        metrics.QUARANTINED.emit(events, Shard=shard, Reason=reason)
+    if not account.quarantined:
+        metrics.QUARANTINED.emit(0, Shard=shard)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -81,6 +83,22 @@ def test_landed_rows_are_in_their_tables(lake: Lake) -> None:
     assert report["committed"] == {name: {"files": 3, "rows": 6} for name in TABLES}
     assert report["more"] is False
     assert 0 < report["lag_seconds"] < 120
+
+
+def test_the_size_of_files_and_late_events_are_counted(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    """The records arrive at noon of 2026-03-01."""
+    chance = random.Random(1)
+    before = datetime(2026, 2, 27, tzinfo=timezone.utc)
+    lake.consume([fake_record(EVENTS["rating"], chance, before) for _ in range(3)])
+    [receipt] = lake.chain()
+    capsys.readouterr()
+
+    lake.commit()
+
+    said = {name: value for line in capsys.readouterr().out.splitlines() for name, value in json.loads(line).items()}
+    assert (said["Late"], said["FileBytes"], said["FilesCommitted"]) == (3, receipt.files[0].bytes, 1)
+    days = lake.table("raw.rating").scan().to_arrow()["event_time"].to_pylist()
+    assert all(moment <= before for moment in days)
 
 
 def test_committing_again_changes_nothing(lake: Lake) -> None:

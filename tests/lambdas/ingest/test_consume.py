@@ -111,6 +111,8 @@ def test_every_record_is_counted(lake: Lake, capsys: pytest.CaptureFixture[str])
             sums[metric["Name"]] = sums.get(metric["Name"], 0) + line[metric["Name"]]
     expected = {"Received": 6, "Landed": 3, "Quarantined": 1, "Duplicates": 2, "Imbalance": 0}
     assert {name: sums[name] for name in expected} == expected
+    assert all(line["Shard"] == SHARD for line in lines)
+    assert [line["Quarantined"] for line in lines if line.get("Reason") == "not_json"] == [1]
 
 
 @pytest.mark.parametrize("failing", [1, 2, 3, 4])
