@@ -16,7 +16,8 @@ from datetime import datetime, timedelta, timezone
 from math import ceil
 from pathlib import Path
 
-from domain.ingest.scaling import SHARD_RECORDS, Change, Minute, Policy, decide
+from domain.ingest.scaling import Change, Minute, Policy, decide
+from domain.ingest.shards import SHARD_RECORDS
 from stacks.cost import PUT_UNITS_MILLION, SHARD_HOUR, STREAM_GB_IN, STREAM_GB_OUT, STREAM_HOUR
 
 SEED = 20261122

@@ -21,7 +21,8 @@ from itertools import pairwise
 from math import ceil, floor, log
 
 from domain.events import EVENTS
-from domain.ingest.scaling import SHARD_BYTES, SHARD_RECORDS, Policy
+from domain.ingest.scaling import Policy
+from domain.ingest.shards import SHARD_BYTES, SHARD_RECORDS
 
 KEY_BYTES = 16
 FRAME_SHARES = ((1, 1.0), (25, 0.204), (100, 0.150), (500, 0.120))

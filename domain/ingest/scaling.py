@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from math import ceil
 
+from domain.ingest.shards import SHARD_BYTES, SHARD_RECORDS
+
 # Amazon Kinesis Data Streams, "Quotas and limits", and API Reference, UpdateShardCount.
-SHARD_BYTES = 1_000_000
-SHARD_RECORDS = 1_000
 MOST_CHANGES = 10
 DAY = timedelta(hours=24)
 COUNTED = DAY + timedelta(minutes=1)

@@ -17,7 +17,7 @@ from domain import metrics
 from domain.ingest.batch import Arrived
 from domain.ingest.landing import Lander, Landing
 from domain.ingest.receipts import Account
-from lambdas.ingest import kafka
+from lambdas.ingest import heat, kafka
 from lambdas.ingest.bucket import Bucket
 from lambdas.ingest.settings import ConsumeSettings
 
@@ -56,7 +56,9 @@ def batches(event: dict[str, Any]) -> Iterable[tuple[Shard, list[Arrived]]]:
     """Read a batch of either broker, shard by shard."""
     if event.get("eventSource") == kafka.SOURCE:
         return kafka.shards(event)
-    return [(origin(event["Records"]), arrived(event["Records"]))]
+    shard = origin(event["Records"])
+    heat.notice(*shard, event["Records"])
+    return [(shard, arrived(event["Records"]))]
 
 
 def land(bucket: Bucket, stream: str, shard: str, records: Sequence[Arrived]) -> Landing:
@@ -71,7 +73,16 @@ def origin(records: Sequence[dict[str, Any]]) -> Shard:
     if len(found) != 1:
         raise MixedBatch(f"a batch is of one shard of one stream, not of {sorted(found)}")
     [(arn, shard)] = found
-    return arn.rpartition("/")[2], shard
+    return stream_name(arn), shard
+
+
+def stream_name(arn: str) -> str:
+    """Read the stream's name from its ARN, or from that of a consumer registered on it.
+
+    >>> stream_name("arn:aws:kinesis:us-east-1:123456789012:stream/clicks/consumer/mine:1772366400")
+    'clicks'
+    """
+    return arn.partition(":stream/")[2].partition("/")[0]
 
 
 def arrived(records: Sequence[dict[str, Any]]) -> list[Arrived]:

@@ -33,7 +33,7 @@ class GivenUp:
         """Read a message (Lambda guide, "Capturing discarded batches for a Kinesis event source")."""
         said = json.loads(message["Body"])["KinesisBatchInfo"]
         return cls(
-            stream=said["streamArn"].rpartition("/")[2],
+            stream=said["streamArn"].partition(":stream/")[2].partition("/")[0],  # a consumer's ARN says more
             shard=said["shardId"],
             first=int(said["startSequenceNumber"]),
             last=int(said["endSequenceNumber"]),

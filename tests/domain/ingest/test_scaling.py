@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from benchmarks.scaling import CHANGE_MINUTES, DAY_MINUTES, METRIC_MINUTES, START, Outcome, oracle, scaled
 from domain.ingest.scaling import (
     MOST_CHANGES,
-    SHARD_RECORDS,
     Change,
     Decision,
     InvalidPolicy,
@@ -27,6 +26,7 @@ from domain.ingest.scaling import (
     doublings,
     left,
 )
+from domain.ingest.shards import SHARD_RECORDS
 
 EXAMPLES = int(os.environ.get("SCALING_EXAMPLES", "5"))
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
