@@ -19,6 +19,7 @@ class Account:
     quarantined: Counter[str] = field(default_factory=Counter)
     files: int = 0
     bytes: int = 0
+    late: int = 0
     seen: set[str] = field(default_factory=set)
 
     @property
@@ -48,3 +49,4 @@ class Account:
         self.quarantined.update(receipt["quarantined"])
         self.files += len(receipt["files"])
         self.bytes += sum(file["bytes"] for file in receipt["files"])
+        self.late += sum(file["late"] for file in receipt["files"])

@@ -80,6 +80,8 @@ def _account(run: Run, rows: dict[str, int]) -> dict[str, Any]:
         "quarantined": dict(account.quarantined),
         "duplicates": account.duplicates,
         "files": account.files,
+        "bytes": account.bytes,
+        "late": account.late,
         "balanced": account.balanced,
         "curated_rows": sum(rows.values()),
     }

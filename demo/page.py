@@ -56,7 +56,11 @@ def _subtitle(evidence: Evidence) -> str:
 def _cards(evidence: Evidence) -> Iterable[str]:
     account, judged, report = evidence["account"], evidence["judged"], evidence["report"]
     yield _card(thousands(account["received"]), "records received", "accounted for" if account["balanced"] else "LOST")
-    yield _card(thousands(account["curated_rows"]), "distinct events curated", f"in {account['files']} files landed")
+    yield _card(
+        thousands(account["curated_rows"]), "distinct events curated", f"{thousands(account['late'])} came late"
+    )
+    mean = account["bytes"] / max(1, account["files"]) / 1024
+    yield _card(thousands(account["files"]), "data files landed", f"of {mean:,.0f} KiB on average")
     yield _card(thousands(evidence["funnel"][0][1]), "sessions", f"{evidence['funnel'][-1][1]:,} with an order")
     if report:
         auc = report["metrics"]["auc"]["value"]

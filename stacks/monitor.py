@@ -9,7 +9,7 @@ from aws_cdk import aws_budgets as budgets
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from domain.metrics import METRICS, NAMESPACE, Metric
+from domain.metrics import DUPLICATES, IMBALANCE, LANDED, METRICS, NAMESPACE, QUARANTINED, RECEIVED, Metric
 from stacks import names
 from stacks.arns import state_machine_arn
 from stacks.config import KAFKA, Config
@@ -19,6 +19,15 @@ from stacks.lake import LakeStack
 from stacks.signals import FUNCTIONS, JOBS, SERVING, STREAM, Signal, of_state_machine
 
 PERIOD = Duration.minutes(5)
+BREAKDOWNS = {
+    "Received by shard": (RECEIVED, "Shard"),
+    "Landed by shard": (LANDED, "Shard"),
+    "Quarantined by reason": (QUARANTINED, "Reason"),
+    "Duplicates by shard": (DUPLICATES, "Shard"),
+    "Imbalance by shard": (IMBALANCE, "Shard"),
+}
+"""Numbers that their consumers also count by something: shards come and go, so the dashboard searches for them."""
+
 WIDTH = 8  # of the dashboard's 24 columns
 
 
@@ -30,6 +39,7 @@ class MonitorStack(Stack):
         self.lake = lake
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", dashboard_name=names.DASHBOARD)
         self._section("What the platform counts", {metric.name: count(metric) for metric in METRICS})
+        self._section("The account, broken down", {name: broken_down(*by) for name, by in BREAKDOWNS.items()})
         signals = {
             "Stream": of_topic(config) if config.broker == KAFKA else STREAM,
             "The day": (*of_state_machine(state_machine_arn(self)), *JOBS),
@@ -41,7 +51,7 @@ class MonitorStack(Stack):
         self._alarms([signal for group in signals.values() for signal in group])
         budget(self, config.budget_usd, lake.notices.topic_arn)
 
-    def _section(self, title: str, metrics: Mapping[str, cloudwatch.Metric]) -> None:
+    def _section(self, title: str, metrics: Mapping[str, cloudwatch.IMetric]) -> None:
         self.dashboard.add_widgets(cloudwatch.TextWidget(markdown=f"## {title}", width=24, height=1))
         graphs = [cloudwatch.GraphWidget(title=name, left=[metric], width=WIDTH) for name, metric in metrics.items()]
         for start in range(0, len(graphs), 24 // WIDTH):
@@ -74,6 +84,13 @@ class MonitorStack(Stack):
 def count(metric: Metric) -> cloudwatch.Metric:
     """Draw a number of ours over five minutes."""
     return cloudwatch.Metric(namespace=NAMESPACE, metric_name=metric.name, statistic=metric.statistic, period=PERIOD)
+
+
+def broken_down(metric: Metric, by: str) -> cloudwatch.MathExpression:
+    """Draw a number of ours by each value of one of its dimensions."""
+    seconds = int(PERIOD.to_seconds())
+    found = f"SEARCH('{{{NAMESPACE},{by}}} MetricName=\"{metric.name}\"', '{metric.statistic}', {seconds})"
+    return cloudwatch.MathExpression(expression=found, using_metrics={}, label="", period=PERIOD)
 
 
 def graph(signal: Signal) -> cloudwatch.Metric:

@@ -43,6 +43,8 @@ def any_evidence(**changes: Any) -> dict[str, Any]:
             "quarantined": {"not_json": 300, "missing_field": 800},
             "duplicates": 50,
             "files": 120,
+            "bytes": 120 * 40 * 1024,
+            "late": 1_234,
             "balanced": True,
             "curated_rows": 197_000,
         },

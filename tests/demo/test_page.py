@@ -66,6 +66,13 @@ def test_text_from_outside_is_escaped() -> None:
     assert "<script>" not in render(evidence, [])
 
 
+def test_files_with_their_size_and_late_events_are_told() -> None:
+    page = render(any_evidence(), [])
+
+    assert "<b>120</b><span>data files landed</span><i>of 40 KiB on average</i>" in page
+    assert "1,234 came late" in page
+
+
 def test_a_broken_claim_stands_on_the_page() -> None:
     broken = {"claim": "nothing is lost", "figure": "1 lost", "holds": False}
 
