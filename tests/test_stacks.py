@@ -318,6 +318,14 @@ def test_every_number_has_a_graph_and_every_limit_an_alarm_that_reaches_people(t
     assert all(alarm["AlarmActions"] and alarm["TreatMissingData"] == "notBreaching" for alarm in alarms)
 
 
+def test_the_account_is_drawn_by_shard_and_what_was_set_aside_by_reason(templates: dict[str, Template]) -> None:
+    dashboard = json.dumps(only(templates["Rivermill-Monitor"], "AWS::CloudWatch::Dashboard")).replace("\\", "")
+
+    for metric in ("Received", "Landed", "Duplicates", "Imbalance"):
+        assert f'{{Rivermill,Shard}} MetricName="{metric}"' in dashboard
+    assert '{Rivermill,Reason} MetricName="Quarantined"' in dashboard
+
+
 def test_a_new_model_that_rings_an_alarm_is_taken_back(templates: dict[str, Template]) -> None:
     alarms = resources(templates["Rivermill-Monitor"], "AWS::CloudWatch::Alarm").values()
     named = {alarm["Properties"].get("AlarmName") for alarm in alarms}
