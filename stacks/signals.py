@@ -90,6 +90,20 @@ STREAM = (
         dimensions={"StreamName": names.STREAM},
     ),
     Signal(
+        id="IncomingBytes",
+        meaning="Bytes that producers put.",
+        namespace="AWS/Kinesis",
+        name="IncomingBytes",
+        dimensions={"StreamName": names.STREAM},
+    ),
+    Signal(
+        id="RefusedReads",
+        meaning="Readers met the stream's limits: the consumer shares 2 MB/s a shard with them (Config.fan_out).",
+        namespace="AWS/Kinesis",
+        name="ReadProvisionedThroughputExceeded",
+        dimensions={"StreamName": names.STREAM},
+    ),
+    Signal(
         id="FailedBatches",
         meaning="A batch was given up after its last retry: read its place in the queue before the stream forgets it.",
         namespace="AWS/SQS",
