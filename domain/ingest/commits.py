@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.ingest.receipts import START, DataFile, Receipt
@@ -13,6 +13,8 @@ COMMIT_ORDER: tuple[str, ...] = (*(table.full_name for table in RAW.values()), Q
 
 WITNESS = COMMIT_ORDER[-1]
 """Committed last, also when it gains no file: its position vouches that all tables have reached it."""
+
+POSITION = "rivermill.position."
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,21 @@ class Step:
 
 def position_property(stream: str, shard: str) -> str:
     """Name the table property that says how far a shard's receipts are in the table."""
-    return f"rivermill.position.{stream}.{shard}"
+    return f"{POSITION}{stream}.{shard}"
+
+
+def places(properties: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """List the streams and shards that a table has a position of.
+
+    >>> list(places(["rivermill.position.clicks.v2.shard-0", "owner"]))
+    [('clicks.v2', 'shard-0')]
+    """
+    for name in properties:
+        if name.startswith(POSITION):
+            stream, _, shard = name.removeprefix(POSITION).rpartition(
+                "."
+            )  # a topic's name may hold dots, a shard's not
+            yield stream, shard
 
 
 def position(properties: Mapping[str, str], stream: str, shard: str) -> int:

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from domain import metrics
 from domain.ingest import asked
 from domain.ingest.asked import Refused
-from domain.ingest.commits import WITNESS, position
+from domain.ingest.commits import WITNESS, places, position
 from domain.ingest.conservation import Chain, Entry, Gap, Proof, chain, culprits, differences
-from domain.ingest.receipts import ROOT, DataFile
+from domain.ingest.receipts import ROOT, DataFile, shard_prefix
 from domain.tables import ACCOUNTS
 from lambdas.ingest import questions, rows
 from lambdas.ingest.athena import Athena
@@ -102,14 +102,13 @@ def prove(bucket: Bucket, athena: Athena, day: date) -> Proof:
 
 
 def chains_of(bucket: Bucket, start: datetime) -> list[Chain]:
-    """Read each shard's receipts of a day."""
+    """Read each shard's receipts of a day; a shard that the tables know and that has no receipt counts too."""
     reached = catalog().load_table(WITNESS).properties
+    end = start + timedelta(days=1)
+    listed = {tuple(folder.split("/")[1:3]) for place in bucket.folders(ROOT) for folder in bucket.folders(place)}
     found = []
-    for stream, shard in sorted(
-        folder.split("/")[1:3] for place in bucket.folders(ROOT) for folder in bucket.folders(place)
-    ):
-        keys = list(bucket.keys(f"{ROOT}{stream}/{shard}/"))[::-1]
-        end = start + timedelta(days=1)
+    for stream, shard in sorted(listed | set(places(reached))):
+        keys = list(bucket.keys(shard_prefix(stream, shard)))[::-1]
         entries = Receipts(bucket, keys).around(start, end)
         found.append(chain(stream, shard, entries, (start, end), position(reached, stream, shard)))
     return found

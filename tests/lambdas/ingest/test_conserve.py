@@ -177,6 +177,15 @@ def test_a_receipt_that_is_gone_is_named_by_the_position_that_it_followed_and_ri
     assert books.said() == []
 
 
+def test_a_shard_that_lost_all_its_receipts_is_named(books: Books) -> None:
+    books.lake.bucket.delete(books.receipts(OTHER))
+
+    reached = FIRST + 11
+    assert books.said() == [
+        f"receipt missing: {STREAM}/{OTHER}: the chain after position 0: {reached} expected, the end found"
+    ]
+
+
 def test_an_account_that_was_changed_is_named_even_if_it_still_adds_up(books: Books) -> None:
     """In the second receipt, account and entries agree with each other; the footer and the table say otherwise."""
 
