@@ -221,10 +221,19 @@ def test_a_record_is_given_up_before_the_stream_forgets_it(name: str) -> None:
 
 def test_the_committer_runs_alone_and_refused_starts_do_not_pile_up(templates: dict[str, Template]) -> None:
     ingest = templates["Rivermill-Ingest"]
-    invoking = only(ingest, "AWS::Lambda::EventInvokeConfig")
+    [invoking] = [
+        found["Properties"]
+        for found in resources(ingest, "AWS::Lambda::EventInvokeConfig").values()
+        if found["Properties"]["FunctionName"]["Ref"].startswith("Commit")
+    ]
 
     assert function(ingest, names.COMMIT)["ReservedConcurrentExecutions"] == 1
     assert (invoking["MaximumRetryAttempts"], invoking["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
+@pytest.mark.parametrize("name", [names.REDRIVE, names.CONSERVE])
+def test_what_two_would_do_twice_is_done_by_one(templates: dict[str, Template], name: str) -> None:
+    assert function(templates["Rivermill-Ingest"], name)["ReservedConcurrentExecutions"] == 1
 
 
 def test_whatever_rests_is_encrypted(templates: dict[str, Template]) -> None:
