@@ -17,7 +17,7 @@ from lambdas.ingest.bucket import Bucket
 from tests.faults.curating import files, rows
 from tests.faults.play import Play
 from tests.faults.sky import BUCKET
-from tests.faults.streams import STREAM, Kept
+from tests.faults.streams import Kept
 
 
 def hold(play: Play) -> dict[str, int]:
@@ -43,7 +43,7 @@ def chain(play: Play, shard: str) -> list[Receipt]:
     """Follow a shard's receipts from the start; a gap or a fork raises."""
     assert play.sky
     s3 = play.sky.calm_s3
-    prefix = shard_prefix(STREAM, shard)
+    prefix = shard_prefix(play.broker.stream, shard)
     if isinstance(getattr(s3, "objects", None), dict):
         keys = [key for key in s3.objects if key.startswith(prefix)]
     else:

@@ -68,6 +68,8 @@ class Play:
     strikes: Strikes | None = None
     sky: Sky | None = None
     records: int = 0
+    clock: Clock = field(default_factory=Clock)
+    made: Broker | None = None
     chance: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,7 +77,6 @@ class Play:
         self.manners = Manners.of(self.chance)
         self.struck = self.strikes or Strikes.of(Random(self.chance.random()))
         self.turns = Turns(Random(self.chance.random()))
-        self.clock = Clock()
         self.producer = Producer(Random(self.chance.random()))
         self.processes: list[Process] = []
         self.sending = True
@@ -89,7 +90,7 @@ class Play:
         folder = Path(tempfile.mkdtemp(prefix="seed-"))
         sky = self.sky = self.sky or Sky(self.turns, self.struck, self.clock)
         kind = Kinesis if self.broker_name == "kinesis" else Kafka
-        self.broker: Broker = kind(folder, self.clock.seconds, self.chance.choice((1, 1, 2, 3)))
+        self.broker: Broker = self.made or kind(folder, self.clock.seconds, self.chance.choice((1, 1, 2, 3)))
         tables = [RAW[event.name] for event in self.producer.kinds]
         self.tables = [*tables, QUARANTINE]
         self.curator = Curator(sky, tables)

@@ -51,6 +51,13 @@ class Clock:
         self.moment += timedelta(seconds=seconds)
 
 
+class WallClock(Clock):
+    """The machine's time, for brokers that have no other."""
+
+    def pass_by(self, seconds: float) -> None:
+        self.moment = datetime.now(timezone.utc)
+
+
 @dataclass(slots=True, eq=False)
 class Process:
     """An execution environment: what it remembers while it is warm, and how far its clock is off."""

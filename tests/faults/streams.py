@@ -36,7 +36,10 @@ class Kept:
 
 
 class Broker(Protocol):
-    """What a seed needs of a broker."""
+    """What a seed needs of a broker; `mixes` says whether a batch may hold several shards."""
+
+    stream: str
+    mixes: bool
 
     def put(self, records: Sequence[tuple[str, bytes]]) -> None:
         """Take records, each with its partition key."""
@@ -67,25 +70,28 @@ class SeedStream(LoggedStream):
 class Kinesis:
     """A stream of the laptop cloud, without its server."""
 
+    stream = STREAM
+    mixes = False
+
     def __init__(self, folder: Path, now: Callable[[], float], shards: int) -> None:
         kind = type("SeedStream", (SeedStream,), {"ground": Ground(folder, Pace(1e6), now)})
-        self.stream = kind(STREAM, shards, None, 24, "123456789012", "us-east-1")
+        self._stream = kind(STREAM, shards, None, 24, "123456789012", "us-east-1")
 
     def put(self, records: Sequence[tuple[str, bytes]]) -> None:
-        taken = self.stream.put([Entry(key, data) for key, data in records])
+        taken = self._stream.put([Entry(key, data) for key, data in records])
         assert all(sequence for _, sequence in taken)
 
     def shards(self) -> list[str]:
-        return sorted(self.stream.shards)
+        return sorted(self._stream.shards)
 
     def parents(self, shard: str) -> tuple[str, ...]:
-        return tuple(self.stream.shards[shard].parents)
+        return tuple(self._stream.shards[shard].parents)
 
     def is_open(self, shard: str) -> bool:
-        return bool(self.stream.shards[shard].is_open)
+        return bool(self._stream.shards[shard].is_open)
 
     def kept(self, shard: str, start: int = 0) -> list[Kept]:
-        found = self.stream.shards[shard]
+        found = self._stream.shards[shard]
         return [
             Kept(shard, record.number - 1, int(found.sequence(record.number, record.arrived)), *record[1:])
             for record in found.log.read(start + 1, 10_000, 1 << 30)
@@ -106,19 +112,22 @@ class Kinesis:
         return found
 
     def reshard(self, chance: Random) -> str:
-        now_open = self.stream._open
+        now_open = self._stream._open
         if len(now_open) > 1 and chance.random() < 0.5:
             place = chance.randrange(len(now_open) - 1)
-            self.stream.merge_shards(now_open[place].shard_id, now_open[place + 1].shard_id)
+            self._stream.merge_shards(now_open[place].shard_id, now_open[place + 1].shard_id)
             return "merge"
         shard = chance.choice(now_open)
         point = chance.randint(shard.starting_hash + 1, shard.ending_hash)
-        self.stream.split_shard(shard.shard_id, str(point))
+        self._stream.split_shard(shard.shard_id, str(point))
         return "split"
 
 
 class Kafka:
     """A topic: a key goes to a partition by its hash, partitions are only ever added, each broker has its own clock."""
+
+    stream = STREAM
+    mixes = True
 
     def __init__(self, folder: Path, now: Callable[[], float], shards: int) -> None:
         del folder

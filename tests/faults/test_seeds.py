@@ -7,8 +7,10 @@ from random import Random
 
 import pytest
 
+from local.cloud import Cloud
 from tests.faults.claims import hold
 from tests.faults.play import BROKERS, Play
+from tests.faults.real import over_kafka, over_the_laptop
 from tests.faults.strikes import Strikes
 
 pytestmark = pytest.mark.slow
@@ -23,6 +25,22 @@ def test_every_record_is_accounted_for_and_every_event_curated_once(seed: int, b
         account = hold(play)
 
     assert account["received"] == account["landed"] + account["quarantined"] + account["duplicates"]
+
+
+def test_a_seed_holds_over_a_real_kafka_broker(kafka: str) -> None:
+    """Seed 5: its turns are the seed's, its batches those that a real client reads."""
+    with over_kafka(5, kafka, "faults-5").played() as play:
+        account = hold(play)
+
+    assert account["landed"] > 0
+
+
+def test_a_seed_ends_the_same_over_the_laptop_cloud_s_own_s3_and_glue(cloud: Cloud) -> None:
+    """Seed 2: in the same turns, with the same account, as over the stores in memory."""
+    with over_the_laptop(2, "kinesis", cloud, records=8) as play, play.played():
+        account = hold(play)
+    with Play(2, records=8).played() as other:
+        assert hold(other) == account
 
 
 def test_a_seed_plays_the_same_again() -> None:
