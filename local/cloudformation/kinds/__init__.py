@@ -21,7 +21,7 @@ from local.cloudformation.kinds.kind import Kind, inert
 # Types that change nothing on a laptop, each with the reason; any other unknown type fails the deployment.
 INERT = {
     "AWS::CDK::Metadata": "it reports library versions to AWS and makes nothing",
-    "AWS::Glue::TableOptimizer": "the laptop's tables are small; the jobs that write them compact them",
+    "AWS::Glue::TableOptimizer": "compaction is Glue's own work, which nothing here does; let a job do it",
     "AWS::CloudWatch::AnomalyDetector": "it learns from two weeks of metrics, which a laptop does not have",
     "AWS::CloudWatch::InsightRule": "moto keeps no contributor insights",
     "AWS::Logs::QueryDefinition": "a saved query of the console, which the laptop does not have",
