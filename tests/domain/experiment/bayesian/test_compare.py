@@ -93,6 +93,7 @@ def test_a_small_chance_is_not_rounded_to_nought() -> None:
     assert 0 < compare(Beta(900, 100), Beta(100, 900)).better < 1e-100
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.floats(0.5, 500), st.floats(0.5, 500)), min_size=2, max_size=5))
 def test_probabilities_of_best_are_quadrature_s(counts: list[tuple[float, float]]) -> None:
@@ -163,6 +164,7 @@ def test_a_prior_and_data_weigh_by_their_precision() -> None:
     assert of_mean(Sample(100, 10.0, 400.0)) == Normal(10.0, 2.0)
 
 
+@pytest.mark.slow
 def test_a_credible_interval_holds_the_truth_as_often_as_it_says_under_its_prior() -> None:
     """500 pairs drawn from the prior; four binomial standard errors."""
     random, inside = np.random.default_rng(SEED), 0

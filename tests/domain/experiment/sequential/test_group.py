@@ -55,6 +55,7 @@ def test_two_looks_spend_what_they_should_by_another_quadrature(alpha: float, sp
     assert 2 * norm.sf(limits[0]) == pytest.approx(SPENDING[spending](first, alpha), abs=1e-10)
 
 
+@pytest.mark.slow
 def test_three_looks_spend_what_they_should_by_another_quadrature() -> None:
     times = (0.3, 0.55, 1.0)
     limits = bounds(times, 0.05, SPENDING["pocock"])

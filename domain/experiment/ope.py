@@ -1,0 +1,139 @@
+"""Value a policy on the decisions that another one logged, before it goes live."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+FEWEST_EFFECTIVE = 30.0  # decisions; a mean of fewer is not near normal
+
+
+class InvalidLog(ValueError):
+    """A log that no policy can be valued on; the message says what is wrong and where."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Log:
+    """What was decided: chosen arms, their propensities and rewards, each (n,), and the new policy's shares (n, k).
+
+    `predicted` (n, k) is a model's reward for each arm, made on other decisions than these, for the estimators that
+    take one.
+    """
+
+    chosen: NDArray[np.int64]
+    propensities: Vector
+    rewards: Vector
+    target: Matrix
+    predicted: Matrix | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.rewards):
+            raise InvalidLog("the log has no decisions")
+        if not ((self.propensities > 0) & (self.propensities <= 1)).all():
+            place = int(np.argmin((self.propensities > 0) & (self.propensities <= 1)))
+            raise InvalidLog(
+                f"propensity {place} is {self.propensities[place]}; a logged choice had one above 0, at most 1"
+            )
+        if not np.isfinite(self.rewards).all():
+            raise InvalidLog(
+                f"reward {int(np.argmin(np.isfinite(self.rewards)))} is not finite; leave such decisions out"
+            )
+        if not np.allclose(self.target.sum(axis=1), 1.0, atol=1e-6):
+            raise InvalidLog("the new policy's probabilities do not sum to one for every decision")
+
+    @property
+    def ratios(self) -> Vector:
+        """How much likelier the new policy is to choose what was chosen, (n,)."""
+        return self.target[np.arange(len(self.rewards)), self.chosen] / self.propensities
+
+    @property
+    def model(self) -> Matrix:
+        """The predicted rewards, or InvalidLog where there are none."""
+        if self.predicted is None:
+            raise InvalidLog("this estimator takes a model's predicted rewards: give `predicted`")
+        return self.predicted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """The new policy's mean reward with its interval, and whether the log overlaps with it enough to say so.
+
+    `effective` is Kish's number of decisions that the ratios leave; `uncovered` is the share of the new policy's
+    choices that the ratios miss: 1 - mean ratio, far from 0 where the log never did what the policy would.
+    """
+
+    estimate: float
+    standard_error: float
+    low: float
+    high: float
+    effective: float
+    uncovered: float
+
+    @property
+    def has_overlap(self) -> bool:
+        """Whether the log says enough about the new policy."""
+        return self.effective >= FEWEST_EFFECTIVE and abs(self.uncovered) <= 4 * self._ratio_error
+
+    @property
+    def _ratio_error(self) -> float:
+        return math.sqrt(1 / self.effective) if self.effective else math.inf
+
+
+def inverse_propensity(log: Log, alpha: float = 0.05) -> Value:
+    """Weigh each reward by its ratio: no bias at all, much variance (Horvitz and Thompson 1952)."""
+    return _value(log, log.ratios * log.rewards, alpha)
+
+
+def self_normalized(log: Log, alpha: float = 0.05) -> Value:
+    """Divide by the ratios' own mean: less variance for a little bias (Swaminathan and Joachims 2015)."""
+    ratios = log.ratios
+    mean = ratios.mean()
+    if not mean:
+        raise InvalidLog("the new policy would never choose what was chosen; the log says nothing of it")
+    estimate = float((ratios * log.rewards).mean() / mean)
+    return _value(log, estimate + ratios * (log.rewards - estimate) / mean, alpha)
+
+
+def direct(log: Log, alpha: float = 0.05) -> Value:
+    """Average the model's rewards over the new policy: as biased as the model is."""
+    return _value(log, (log.target * log.model).sum(axis=1), alpha)
+
+
+def doubly_robust(log: Log, alpha: float = 0.05) -> Value:
+    """Correct the model by the weighted errors it made: unbiased if either is right (Dudik, Langford and Li 2011)."""
+    return _value(log, _corrected(log, log.ratios), alpha)
+
+
+def switch_doubly_robust(log: Log, threshold: float = 10.0, alpha: float = 0.05) -> Value:
+    """Trust the model alone where the ratio passes `threshold` (Wang, Agarwal and Dudik 2017)."""
+    ratios = log.ratios
+    return _value(log, _corrected(log, np.where(ratios <= threshold, ratios, 0.0)), alpha)
+
+
+def _corrected(log: Log, ratios: Vector) -> Vector:
+    said = log.model[np.arange(len(log.rewards)), log.chosen]
+    corrected: Vector = (log.target * log.model).sum(axis=1) + ratios * (log.rewards - said)
+    return corrected
+
+
+def _value(log: Log, terms: Vector, alpha: float) -> Value:
+    ratios, count = log.ratios, len(terms)
+    estimate = float(terms.mean())
+    error = float(terms.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
+    half = -float(ndtri(alpha / 2)) * error
+    squares = float(ratios @ ratios)
+    return Value(
+        estimate=estimate,
+        standard_error=error,
+        low=estimate - half,
+        high=estimate + half,
+        effective=float(ratios.sum()) ** 2 / squares if squares else 0.0,
+        uncovered=1 - float(ratios.mean()),
+    )

@@ -1,0 +1,68 @@
+"""The probability that each of several independent posteriors is the highest, with numpy alone.
+
+`domain.experiment.bayesian` has the same by SciPy's special functions, which are too large for the function that
+refreshes a bandit; this one integrates the densities itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+LogDensity = Callable[[Vector], Vector]
+
+NODES = 16
+SPREADS = np.array([-38, -12, -8, -6, -4, -3, -2, -1, -0.5, 0, 0.5, 1, 2, 3, 4, 6, 8, 12, 38], dtype=float)
+
+
+def probabilities_of_best(
+    log_densities: Sequence[LogDensity], means: Vector, deviations: Vector, support: tuple[float, float]
+) -> tuple[float, ...]:
+    """Return each posterior's probability to be the highest, from log densities that need no normalising.
+
+    Panels of Gauss-Legendre points lie at multiples of each posterior's deviation; distribution functions are the
+    densities' running integrals over the same panels.  Exact to about 1e-9 for posteriors with one hump.
+    """
+    edges = _edges(means, deviations, support)
+    points, rule, running = _rule()
+    half = np.diff(edges)[:, None] / 2
+    at = edges[:-1, None] + half * (1 + points)
+    found, below = [], []
+    for log_density in log_densities:
+        height = log_density(at)
+        density = np.exp(height - height.max())
+        panels = (half * rule * density).sum(axis=1)
+        before = np.concatenate([[0.0], np.cumsum(panels)[:-1]])
+        total = panels.sum()
+        below.append(np.clip((before[:, None] + half * (density @ running.T)) / total, 0.0, 1.0))
+        found.append(half * rule * density / total)
+    shares = [
+        float((mass * np.prod(below[:place] + below[place + 1 :], axis=0)).sum()) for place, mass in enumerate(found)
+    ]
+    total = sum(shares)
+    return tuple(min(share / total, 1.0) for share in shares)
+
+
+def _edges(means: Vector, deviations: Vector, support: tuple[float, float]) -> Vector:
+    low, high = support
+    spread = (means[:, None] + deviations[:, None] * SPREADS).ravel()
+    inside = spread[(spread > low) & (spread < high)]
+    ends = [end for end in support if np.isfinite(end)]
+    return np.unique(np.concatenate([inside, ends]))
+
+
+@functools.cache
+def _rule() -> tuple[Vector, Vector, Vector]:
+    """Return Gauss-Legendre points, weights, and the matrix that integrates from -1 to each point."""
+    points, weights = np.polynomial.legendre.leggauss(NODES)
+    values = np.polynomial.legendre.legvander(points, NODES)
+    orders = np.arange(NODES)
+    to_coefficients = (2 * orders[:, None] + 1) / 2 * (values[:, :NODES] * weights[:, None]).T
+    integrals = np.empty((NODES, NODES))  # of each Legendre polynomial from -1 to each point
+    integrals[:, 0] = points + 1
+    integrals[:, 1:] = (values[:, 2:] - values[:, : NODES - 1]) / (2 * orders[1:] + 1)
+    return points, weights, integrals @ to_coefficients
