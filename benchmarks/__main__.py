@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those named: `python -m benchmarks [consume] [produce] [scaling] [faults]`.
+"""Run all benchmarks, or those named: `python -m benchmarks [consume] [produce] [scaling] [faults] [layout] [hour]`.
 
 Options go to the one that is named: `python -m benchmarks faults --seed 17`."""
 
@@ -7,7 +7,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("consume", "produce", "scaling", "faults")
+BENCHMARKS = ("consume", "produce", "scaling", "faults", "layout", "hour")
 """Modules of this package, in the order in which they run; each in a process of its own."""
 
 
