@@ -1,6 +1,8 @@
 """How fast a batch of records becomes Parquet: our consumer beside the ways that people write, and the physical limit.
 
-Each way starts from the dictionary that Lambda hands over and ends with zstd Parquet in memory, in one thread.
+Each way starts from the dictionary that Lambda hands over and ends with zstd Parquet in memory, in one thread.  Two
+events are measured: an interaction of 46 small values, and a page view that is nearly all one long address.  Time is
+the process's own on its core, all threads together, so that what else the machine does counts for nobody.
 """
 
 from __future__ import annotations
@@ -10,43 +12,42 @@ import io
 import json
 import random
 import statistics
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
+from hashlib import md5
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from benchmarks.bars import REPORT, Bar, report
+from benchmarks.wide import NOON, SOURCES, WORDS, any_interactions  # before domain.ingest: it declares its event
 from domain.contract.arrow import arrow_schema
 from domain.events import EVENTS
-from domain.ingest import frames
+from domain.ingest import frames, kpl
 from domain.ingest.batch import encode, sort
 from lambdas.ingest.consume import arrived
 
 SEED = 20260301
 ROUNDS = 15
-REPORT = Path("build/benchmarks")
-NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+FRESH = 9
+"""Processes that are started to time an import."""
+
 FIRST = 49590338271490256608559692538361571095921575989136588898
 EVENTS_A_FRAME = 500
-WORDS = ("shoes", "jackets", "trail", "road", "winter", "sale", "new", "kids", "women", "men", "bags", "outlet")
-SOURCES = ("newsletter", "search", "display", "social", "partner", "affiliate")
-BARS = {
-    "plain, 3,000": 3.2,
-    "plain, 10,000": 4.5,
-    "plain against Powertools, 3,000": 3.5,
-    "one poison in 3,000": 1.5,
-    "5 % poison": 3.0,
-    "columnar frames, 10,000": 8.0,
-    "columnar frames, share of bare Parquet": 0.6,
-}
+LAYER = ("pyarrow", "msgspec", "pybase64")
+RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
+"""What the function finds beside its own code: lambdas/requirements/arrow.txt, and what the runtime brings."""
 
 Event = dict[str, Any]
+Way = tuple[Callable[..., int], Any, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +63,17 @@ class Measured:
         return self.events / self.seconds
 
 
-def main() -> None:
+def main() -> int:
     """Measure every way, and print and write the table."""
-    found = measure()
-    ratios = compare(found)
+    pa.set_cpu_count(1)
+    found = measure(ways("interaction", any_interactions) | ways("page_view", any_events) | aggregates())
     lines = ["| way | events | ms | events/s |\n|---|---|---|---|"]
     lines += [f"| {name} | {m.events:,} | {m.seconds * 1e3:.1f} | {m.rate:,.0f} |" for name, m in found.items()]
-    lines += ["", "| bar | figure | wanted |", "|---|---|---|"]
-    lines += [f"| {name} | {ratio:.2f} | {BARS[name]} |" for name, ratio in ratios.items()]
-    own = process()
-    lines += ["", *(f"{name}: {value:.0f}" for name, value in own.items())]
     print("\n".join(lines))
-    write(found, ratios, own)
+    figures = {name: {"seconds": m.seconds, "events": m.events} for name, m in found.items()}
+    bars = [*compare(found), *process(), layer()]
+    draw(found)
+    return report("consume", bars, {"ways": figures}, sys.argv[1:])
 
 
 def any_events(count: int, chance: random.Random) -> list[Event]:
@@ -141,8 +141,8 @@ def as_lines(events: Sequence[Event]) -> list[bytes]:
 
 def as_columns(events: Sequence[Event]) -> list[bytes]:
     """Pack events as columnar frames."""
-    schema = arrow_schema(EVENTS["page_view"].columns()).remove_metadata()
-    schema = schema.with_metadata({"event": "page_view", "version": "1"})
+    name = events[0]["event"]
+    schema = arrow_schema(EVENTS[name].columns()).with_metadata({"event": name, "version": "1"})
     packed = []
     for start in range(0, len(events), EVENTS_A_FRAME):
         some = events[start : start + EVENTS_A_FRAME]
@@ -171,92 +171,164 @@ def tutorial(records: Sequence[dict[str, Any]]) -> int:
     return len(frame)
 
 
-def powertools() -> Callable[[Sequence[dict[str, Any]]], int] | None:
+def powertools(event: str) -> Callable[[Sequence[dict[str, Any]]], int] | None:
     """Make the way that Powertools' guide shows: a batch processor, pydantic models; None if it is not installed."""
     try:
         from benchmarks.peers import powertools_way  # noqa: PLC0415
     except ImportError:
         return None
-    return powertools_way
+    return powertools_way(EVENTS[event])
 
 
-def measure() -> dict[str, Measured]:
-    """Time all ways in turn, round by round, so that a noisy moment strikes all alike."""
-    chance = random.Random(SEED)  # noqa: S311  # no secret
-    events = any_events(38_000, chance)
+def bare(rows: pa.Table) -> int:
+    """Write the table that ours ends with, as Arrow does unless told otherwise."""
+    pq.write_table(rows, pa.BufferOutputStream(), compression="zstd")
+    return len(rows)
+
+
+def ways(name: str, some: Callable[[int, random.Random], list[Event]]) -> dict[str, Way]:
+    """Prepare the ways of one event."""
+    events = some(38_000, random.Random(SEED))  # noqa: S311  # no secret
     small, large = as_json(events[:3_000]), as_json(events[:10_000])
     [part] = sort(arrived(handed(large)), "shard-0").parts
-    batches: dict[str, tuple[Callable[..., int], Any, int]] = {
-        "json + pandas + to_parquet": (tutorial, handed(small), 3_000),
-        "plain": (ours, handed(small), 3_000),
+    found: dict[str, Way] = {
+        "tutorial, 3,000": (tutorial, handed(small), 3_000),
+        "plain, 3,000": (ours, handed(small), 3_000),
         "plain, one poison": (ours, handed(poisoned(small, 3_000)), 3_000),
         "plain, 5 % poison": (ours, handed(poisoned(small, 20)), 3_000),
-        "json + pandas + to_parquet, 10,000": (tutorial, handed(large), 10_000),
+        "tutorial, 10,000": (tutorial, handed(large), 10_000),
         "plain, 10,000": (ours, handed(large), 10_000),
         "frames of lines, 10,000": (ours, handed(as_lines(events[:10_000])), 10_000),
         "columnar frames, 10,000": (ours, handed(as_columns(events[:10_000])), 10_000),
-        "bare Parquet, 10,000": (lambda rows: len(encode(rows)), part.rows, 10_000),
+        "bare Parquet, 10,000": (bare, part.rows, 10_000),
         "frames of lines, 38,000": (ours, handed(as_lines(events)), 38_000),
         "columnar frames, 38,000": (ours, handed(as_columns(events)), 38_000),
     }
-    if (way := powertools()) is not None:
-        batches["Powertools + pydantic"] = (way, handed(small), 3_000)
+    if (way := powertools(name)) is not None:
+        found["Powertools, 3,000"] = (way, handed(small), 3_000)
+    return {f"{name}: {way}": prepared for way, prepared in found.items()}
+
+
+def aggregates() -> dict[str, Way]:
+    """Prepare KPL aggregates of 50 events each, from what Lambda hands over to the events' own bytes."""
+    payloads = as_json(any_interactions(10_000, random.Random(SEED)))  # noqa: S311  # no secret
+    packed = [aggregate(payloads[start : start + 50]) for start in range(0, len(payloads), 50)]
+    found: dict[str, Way] = {"KPL, ours": (deaggregated, handed(packed), 10_000)}
+    try:
+        from benchmarks.peers import deaggregate_way  # noqa: PLC0415
+    except ImportError:
+        return found
+    return found | {"KPL, aws_kinesis_agg": (deaggregate_way, handed(packed), 10_000)}
+
+
+def deaggregated(records: Sequence[dict[str, Any]]) -> int:
+    """Take aggregates apart with ours."""
+    return sum(len(kpl.deaggregate(record.payload)) for record in arrived(records))
+
+
+def aggregate(payloads: Sequence[bytes]) -> bytes:
+    """Pack payloads as KPL does (its aggregation-format.md), with one key."""
+    records = b"".join(blob(3, b"\x08\x00" + blob(3, payload)) for payload in payloads)
+    message = blob(1, b"u-1") + records
+    return kpl.MAGIC + message + md5(message, usedforsecurity=False).digest()
+
+
+def blob(field: int, body: bytes) -> bytes:
+    """Write a field of bytes (Protocol Buffers encoding guide)."""
+    size, length = b"", len(body)
+    while length > 0x7F:
+        size += struct.pack("B", length & 0x7F | 0x80)
+        length >>= 7
+    return struct.pack("B", field << 3 | 2) + size + struct.pack("B", length) + body
+
+
+def measure(batches: dict[str, Way]) -> dict[str, Measured]:
+    """Time all ways in turn, round by round, so that a noisy moment strikes all alike."""
     times: dict[str, list[float]] = {name: [] for name in batches}
     for round_ in range(ROUNDS + 1):
-        for name, (way_, batch, _) in batches.items():
-            start = time.perf_counter()
-            way_(batch)
+        for name, (way, batch, _) in batches.items():
+            start = time.process_time()
+            way(batch)
             if round_:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(time.process_time() - start)
     return {name: Measured(statistics.median(some), batches[name][2]) for name, some in times.items()}
 
 
-def compare(found: dict[str, Measured]) -> dict[str, float]:
-    """Hold our figures against the bars."""
-    seconds = {name: measured.seconds for name, measured in found.items()}
-    large = seconds["json + pandas + to_parquet, 10,000"]
-    ratios = {
-        "plain, 3,000": seconds["json + pandas + to_parquet"] / seconds["plain"],
-        "plain, 10,000": large / seconds["plain, 10,000"],
-        "one poison in 3,000": seconds["plain, one poison"] / seconds["plain"],
-        "5 % poison": seconds["plain, 5 % poison"] / seconds["plain"],
-        "columnar frames, 10,000": large / seconds["columnar frames, 10,000"],
-        "columnar frames, share of bare Parquet": (
-            seconds["bare Parquet, 10,000"] / seconds["columnar frames, 10,000"]
-        ),
-    }
-    if "Powertools + pydantic" in seconds:
-        ratios["plain against Powertools, 3,000"] = seconds["Powertools + pydantic"] / seconds["plain"]
-    return ratios
+def compare(found: dict[str, Measured]) -> list[Bar]:
+    """Hold our figures against the bars; those of the long address are shown, and none is wanted of them."""
+    bars = [bar for event in ("interaction", "page_view") for bar in compared(found, event)]
+    if "KPL, aws_kinesis_agg" in found:
+        ratio = found["KPL, aws_kinesis_agg"].seconds / found["KPL, ours"].seconds
+        bars.append(Bar("KPL against aws_kinesis_agg", ratio, 3))
+    return bars
 
 
-def process() -> dict[str, float]:
-    """Measure a fresh process: what importing the consumer takes, and its memory with 38,000 framed events."""
+def compared(found: dict[str, Measured], event: str) -> list[Bar]:
+    """Hold the figures of one event against the bars."""
+    took = {name.partition(": ")[2]: m.seconds for name, m in found.items() if name.startswith(event)}
+    small, large, columnar = took["plain, 3,000"], took["tutorial, 10,000"], took["columnar frames, 10,000"]
+    bars = [
+        Bar(f"{event}: plain against tutorial, 3,000", took["tutorial, 3,000"] / small, 3.2),
+        Bar(f"{event}: plain against tutorial, 10,000", large / took["plain, 10,000"], 4.5),
+        Bar(f"{event}: columnar frames against tutorial", large / columnar, 8),
+        Bar(f"{event}: columnar frames, share of bare Parquet", took["bare Parquet, 10,000"] / columnar, 0.6, unit=""),
+        Bar(f"{event}: one poison in 3,000", took["plain, one poison"] / small, 1.5, at_least=False),
+        Bar(f"{event}: 5 % poison", took["plain, 5 % poison"] / small, 3, at_least=False),
+    ]
+    if "Powertools, 3,000" in took:
+        bars.append(Bar(f"{event}: plain against Powertools, 3,000", took["Powertools, 3,000"] / small, 3.5))
+    return bars
+
+
+def process() -> list[Bar]:
+    """Measure fresh processes: what an import takes, and memory with 38,000 framed events."""
+    bars = [Bar("import of the consumer, packages and all", imported("domain.ingest.landing"), 100, False, "ms")]
+    for kind, pack in (("lines", as_lines), ("columns", as_columns)):
+        with NamedTemporaryFile(suffix=".json") as handed_over:
+            events = any_interactions(38_000, random.Random(SEED))  # noqa: S311  # no secret
+            Path(handed_over.name).write_text(json.dumps(handed(pack(events))))
+            command = [sys.executable, "-m", "benchmarks.memory", handed_over.name]
+            peak = subprocess.run(command, check=True, capture_output=True, text=True)
+        bars.append(Bar(f"memory with 38,000 events in frames of {kind}", float(peak.stdout), 256, False, "MB"))
+    return bars
+
+
+def imported(module: str) -> float:
+    """Give the least time, in ms, that a fresh process takes to import a module with only the layer's packages."""
+    installed = Path(pa.__file__).parents[1]
     code = (
-        "import time; start = time.perf_counter(); import domain.ingest.batch; took = time.perf_counter() - start;"
-        "print(took * 1e3)"
+        "import sys, time; sys.path[:0] = sys.argv[2:]; start = time.process_time();"
+        "__import__(sys.argv[1]); print((time.process_time() - start) * 1e3)"
     )
-    took = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    with NamedTemporaryFile(suffix=".json") as handed_over:
-        events = any_events(38_000, random.Random(SEED))  # noqa: S311  # no secret
-        Path(handed_over.name).write_text(json.dumps(handed(as_lines(events))))
-        command = [sys.executable, "-m", "benchmarks.memory", handed_over.name]
-        peak = subprocess.run(command, check=True, capture_output=True, text=True)
-    return {"import of the consumer's core, ms": float(took.stdout), "peak memory, MB": float(peak.stdout)}
+    with TemporaryDirectory() as site:
+        for name in (*LAYER, *RUNTIME):
+            Path(site, name).symlink_to(installed / name)
+        command = [sys.executable, "-I", "-S", "-c", code, module, str(Path.cwd()), site]
+        runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(FRESH)]
+    return min(float(run.stdout) for run in runs)
 
 
-def write(found: dict[str, Measured], ratios: dict[str, float], own: dict[str, float]) -> None:
-    """Write figures as JSON and as a plot."""
-    import matplotlib.pyplot as plt  # noqa: PLC0415  # only here
+def layer() -> Bar:
+    """Measure the layer as it is deployed, unzipped."""
+    from stacks.constructs.layer import REQUIREMENTS, build  # noqa: PLC0415  # takes the CDK, a second
+
+    return Bar("layer, unzipped", build(REQUIREMENTS / "arrow.txt").unzipped / 1e6, 100, at_least=False, unit="MB")
+
+
+def draw(found: dict[str, Measured]) -> None:
+    """Draw what each way takes of events in a second."""
+    import matplotlib as mpl  # noqa: PLC0415  # only here
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt  # noqa: PLC0415
 
     REPORT.mkdir(parents=True, exist_ok=True)
-    figures = {name: {"seconds": m.seconds, "events": m.events} for name, m in found.items()}
-    (REPORT / "consume.json").write_text(json.dumps({"ways": figures, "bars": ratios, "process": own}, indent=1))
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 8), layout="constrained")
     axes.barh(list(found), [measured.rate / 1e3 for measured in found.values()])
     axes.set_xlabel("thousand events per second, one thread")
     axes.invert_yaxis()
-    figure.savefig(REPORT / "consume.svg")
+    figure.savefig(REPORT / "consume-ways.png", dpi=120)
+    plt.close(figure)
 
 
 def peak_memory() -> float:
@@ -266,4 +338,4 @@ def peak_memory() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

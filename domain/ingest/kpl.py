@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from hashlib import md5
 
 MAGIC = b"\xf3\x89\x9a\xc2"
@@ -11,6 +12,9 @@ SHORTEST = 4
 KEY_TABLE, HASH_KEY_TABLE, RECORD = 1, 2, 3
 KEY_INDEX, HASH_KEY_INDEX, DATA = 1, 2, 3
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+USUAL = struct.Struct("<BHBBBH")
+"""A record's tag and length, its key, and its data's tag and length, both lengths of two bytes."""
+USUALLY = (RECORD << 3 | BYTES, KEY_INDEX << 3, DATA << 3 | BYTES, 0, 0, 0x80)
 
 
 class BadAggregate(ValueError):
@@ -41,8 +45,12 @@ def deaggregate(data: bytes) -> list[bytes]:
 
 def _payloads(message: bytes) -> list[bytes]:
     keys = hash_keys = place = highest_key = highest_hash_key = 0
-    payloads = []
+    payloads: list[bytes] = []
     while place < len(message):
+        place, key = _usual(message, place, payloads)
+        highest_key = max(highest_key, key + 1)
+        if place == len(message):
+            break
         tag, place = _number(message, place)
         if tag & 7 != BYTES or tag >> 3 not in (KEY_TABLE, HASH_KEY_TABLE, RECORD):
             place = _skipped(message, tag, place)
@@ -61,6 +69,25 @@ def _payloads(message: bytes) -> list[bytes]:
     if highest_key > keys or highest_hash_key > hash_keys:
         raise BadAggregate("a record names a key that the aggregate's table of keys lacks")
     return payloads
+
+
+def _usual(message: bytes, place: int, payloads: list[bytes]) -> tuple[int, int]:
+    """Take records in a row as nearly all are, with a key of one byte and data of 128 bytes to 16 KB.
+
+    Returns where they end and the highest number of a key, -1 if there is no such record.
+    """
+    highest = -1
+    while place + USUAL.size <= len(message):
+        tag, length, key_tag, key, data_tag, size = USUAL.unpack_from(message, place)
+        if (tag, key_tag, data_tag, key & 0x80, (length | size) & 0x8000, length & size & 0x80) != USUALLY:
+            break
+        end = place + 3 + (length & 0x7F | length >> 1 & 0x3F80)
+        if end != place + USUAL.size + (size & 0x7F | size >> 1 & 0x3F80) or end > len(message):
+            break
+        payloads.append(message[place + USUAL.size : end])
+        highest = max(highest, key)
+        place = end
+    return place, highest
 
 
 def _record(message: bytes, place: int, end: int) -> tuple[bytes, int, int]:

@@ -1,0 +1,90 @@
+"""Bars: what is wanted of a figure, what was measured, and how both are shown: a table, a plot and a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+REPORT = Path("build/benchmarks")
+STRICT = "--strict"
+"""Makes a miss a failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A figure and what is wanted of it: at least so much, or at most."""
+
+    name: str
+    figure: float
+    wanted: float
+    at_least: bool = True
+    unit: str = "x"
+
+    @property
+    def held(self) -> bool:
+        """Tell whether the figure is as wanted."""
+        return self.figure >= self.wanted if self.at_least else self.figure <= self.wanted
+
+
+def table(bars: Sequence[Bar]) -> str:
+    """Write bars as a table.
+
+    >>> print(table([Bar("plain", 3.4, 3.2)]))
+    | bar | figure | wanted | |
+    |---|---|---|---|
+    | plain | 3.4 x | ≥ 3.2 x | pass |
+    """
+    lines = ["| bar | figure | wanted | |", "|---|---|---|---|"]
+    for bar in bars:
+        wanted = f"{'≥' if bar.at_least else '≤'} {bar.wanted:,g} {bar.unit}"
+        lines.append(f"| {bar.name} | {bar.figure:,.4g} {bar.unit} | {wanted} | {'pass' if bar.held else 'MISS'} |")
+    return "\n".join(lines)
+
+
+def report(name: str, bars: Sequence[Bar], rows: dict[str, Any], arguments: Sequence[str]) -> int:
+    """Print and keep a benchmark's bars and other figures; return 1 if a bar is missed and that counts."""
+    REPORT.mkdir(parents=True, exist_ok=True)
+    print(f"\n{table(bars)}\n")
+    said = {"machine": machine(), "bars": [asdict(bar) | {"held": bar.held} for bar in bars], **rows}
+    (REPORT / f"{name}.json").write_text(json.dumps(said, indent=1))
+    plot(REPORT / f"{name}.png", bars)
+    return int(STRICT in arguments and not all(bar.held for bar in bars))
+
+
+def gathered() -> list[Bar]:
+    """Read the bars that benchmarks of this machine have kept."""
+    found = [json.loads(path.read_text()) for path in sorted(REPORT.glob("*.json"))]
+    kept = [bar for said in found if isinstance(said.get("bars"), list) for bar in said["bars"]]
+    return [Bar(**{name: value for name, value in bar.items() if name != "held"}) for bar in kept]
+
+
+def plot(path: Path, bars: Sequence[Bar]) -> None:
+    """Draw each figure as its share of what is wanted; beyond the line is better, whichever way the bar goes."""
+    import matplotlib as mpl  # noqa: PLC0415  # only here
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+
+    figure, axes = plt.subplots(figsize=(9, 1 + 0.35 * len(bars)), layout="constrained")
+    shares = [bar.figure / bar.wanted if bar.at_least else bar.wanted / max(bar.figure, 1e-9) for bar in bars]
+    axes.barh([bar.name for bar in bars], shares, color=["#2a7f62" if bar.held else "#c8553d" for bar in bars])
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_xlabel("share of what is wanted (1 and more: held)")
+    axes.invert_yaxis()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine, and how busy it was."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load": [round(load, 1) for load in os.getloadavg()],
+    }
