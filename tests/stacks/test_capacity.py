@@ -121,5 +121,12 @@ def test_the_command_shows_a_plan_and_refuses_what_is_none() -> None:
     assert (refused.returncode, "producers is 0; allowed: 1 or more" in refused.stderr) == (2, True)
 
 
+def test_the_page_shows_the_plan_of_today() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    expected = Expected(events_per_second=10_000, peak_events_per_second=20_000, producers=20)
+
+    assert table(expected, plan(expected)) in page
+
+
 def test_a_window_of_nought_is_allowed() -> None:
     assert replace(CONFIGS["dev"], batch_window_seconds=0).plan.window_seconds == 0
