@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -105,6 +106,32 @@ def test_the_record_that_readme_sends_lands_in_its_raw_table(platform: Platform,
     named = f"SELECT page, device, country, user_id FROM raw.page_view WHERE event_id = '{sent.event['event_id']}'"
 
     assert ask(platform.laptop, named) == [[sent.event[name] for name in ("page", "device", "country", "user_id")]]
+
+
+def test_the_event_that_the_rest_page_posts_with_curl_lands_in_its_raw_table(platform: Platform, sent: Sent) -> None:
+    page = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
+    lines = page.split("```sh\n")[1].split("```")[0]
+    posted = "SELECT count(*) FROM raw.rating WHERE user_id = 'u-1' AND product_id = 'p-1' AND stars = 5"
+    [[known]] = ask(platform.laptop, posted)
+    before = Account()
+    before.update(platform.laptop.client("s3"), platform.bucket)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-ec", lines],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PATH": path},
+    )
+    assert (done.returncode, done.stdout) == (0, '{"accepted": 1, "failed": []}'), done.stderr
+    settled, until = before.settled + 1, time.monotonic() + PATIENCE
+    while before.settled < settled:
+        assert time.monotonic() < until, "the event was not settled"
+        before.update(platform.laptop.client("s3"), platform.bucket)
+    commit_all(platform.laptop)
+
+    assert [[int(count) for count in row] for row in ask(platform.laptop, posted)] == [[int(known) + 1]]
 
 
 def test_a_record_that_the_aws_cli_sends_and_that_is_not_json_is_quarantined(platform: Platform, sent: Sent) -> None:
