@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ class Bar:
         return self.figure >= self.wanted if self.at_least else self.figure <= self.wanted
 
 
+FIELDS = tuple(each.name for each in fields(Bar))
+
+
 def table(bars: Sequence[Bar]) -> str:
     """Write bars as a table.
 
@@ -48,19 +51,26 @@ def table(bars: Sequence[Bar]) -> str:
 
 def report(name: str, bars: Sequence[Bar], rows: dict[str, Any], arguments: Sequence[str]) -> int:
     """Print and keep a benchmark's bars and other figures; return 1 if a bar is missed and that counts."""
-    REPORT.mkdir(parents=True, exist_ok=True)
-    print(f"\n{table(bars)}\n")
-    said = {"machine": machine(), "bars": [asdict(bar) | {"held": bar.held} for bar in bars], **rows}
-    (REPORT / f"{name}.json").write_text(json.dumps(said, indent=1))
-    plot(REPORT / f"{name}.png", bars)
+    keep(name, bars, **rows)
     return int(STRICT in arguments and not all(bar.held for bar in bars))
 
 
-def gathered() -> list[Bar]:
-    """Read the bars that benchmarks of this machine have kept."""
-    found = [json.loads(path.read_text()) for path in sorted(REPORT.glob("*.json"))]
-    kept = [bar for said in found if isinstance(said.get("bars"), list) for bar in said["bars"]]
-    return [Bar(**{name: value for name, value in bar.items() if name != "held"}) for bar in kept]
+def keep(name: str, bars: Sequence[Bar], **more: Any) -> None:
+    """Print bars as a table, and keep them as a file and a plot."""
+    if not bars:
+        return
+    REPORT.mkdir(parents=True, exist_ok=True)
+    print(f"\n{table(bars)}\n")
+    said = {"machine": machine(), "bars": [asdict(bar) | {"held": bar.held} for bar in bars], **more}
+    (REPORT / f"{name}.json").write_text(json.dumps(said, indent=1))
+    plot(REPORT / f"{name}.png", bars)
+
+
+def gathered(names: Sequence[str]) -> list[Bar]:
+    """Read the bars that benchmarks have kept, as far as they keep them so."""
+    paths = [REPORT / f"{name}.json" for name in names]
+    kept = [json.loads(path.read_text()).get("bars") for path in paths if path.exists()]
+    return [Bar(*map(bar.get, FIELDS)) for some in kept if isinstance(some, list) for bar in some if "wanted" in bar]
 
 
 def plot(path: Path, bars: Sequence[Bar]) -> None:
