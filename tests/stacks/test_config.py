@@ -39,6 +39,11 @@ WRONG: dict[str, list[Any]] = {
     "front_quota": [0, 2**31],
     "front_firewall": [1, None],
     "budget_usd": [0, -5, 1.5],
+    "broker": ["", None, "msk"],
+    "kafka_brokers": [1, 5, 31, "2"],
+    "kafka_instance": ["m7g.large", "kafka.t2.small"],
+    "kafka_gigabytes": [0, 1_639],
+    "kafka_partitions": [0, 1_001],
 }
 SWITCHES = {
     "broker": "one word, for either stage",
