@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from stacks.config import CONFIGS, ON_DEMAND, Config
+from stacks.config import CONFIGS, KAFKA, ON_DEMAND, Config
 
 PRICED_ON = "2026-11-22"  # us-east-1, USD, list prices as written down on this day; check before you budget
 HOURS = 730
@@ -16,6 +16,16 @@ PUT_UNITS_MILLION = 0.014  # payload units of 25 KB
 STREAM_HOUR = 0.04
 STREAM_GB_IN = 0.08  # each record rounded up to 1 KB
 STREAM_GB_OUT = 0.04
+BROKER_HOUR = {
+    "kafka.t3.small": 0.0456,
+    "kafka.m7g.large": 0.204,
+    "kafka.m7g.xlarge": 0.408,
+    "kafka.m7g.2xlarge": 0.816,
+    "kafka.m7g.4xlarge": 1.632,
+}
+BROKER_GB_MONTH = 0.10
+POLLER_UNIT_HOUR = 0.185  # ten pollers, or 20 MB/s, of a mapping from Kafka
+POLLER_UNIT_MB = 20
 LAMBDA_GB_SECOND = 0.0000133334  # arm64
 LAMBDA_MILLION_REQUESTS = 0.20
 S3_GB_MONTH = 0.023
@@ -100,11 +110,21 @@ def table(config: Config, rates: tuple[int, ...] = (100, 1_000, 10_000)) -> str:
 
 def _stream(config: Config, rate: float) -> float:
     events = rate * SECONDS
+    if config.broker == KAFKA:
+        return _topic(config, rate)
     if config.capacity == ON_DEMAND:
         gigabytes = events * ceil(EVENT_KB) * 1024 / 1e9
         return STREAM_HOUR * HOURS + gigabytes * (STREAM_GB_IN + STREAM_GB_OUT)
     shards = max(config.plan.shards, ceil(rate / 1000), ceil(rate * EVENT_KB / 1000))
     return shards * SHARD_HOUR * HOURS + events / 1e6 * PUT_UNITS_MILLION
+
+
+def _topic(config: Config, rate: float) -> float:
+    """Brokers, their volumes, and what polls them; more brokers than given are not assumed."""
+    brokers = config.kafka_brokers * (BROKER_HOUR[config.kafka_instance] * HOURS)
+    volumes = config.kafka_brokers * config.kafka_gigabytes * BROKER_GB_MONTH
+    units = max(1, ceil(rate * EVENT_KB / 1000 / POLLER_UNIT_MB))
+    return brokers + volumes + units * POLLER_UNIT_HOUR * HOURS
 
 
 def _spark(config: Config, events: float) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.config import CONFIGS
+from stacks.config import CONFIGS, KAFKA
 from stacks.cost import PRICED_ON, estimate, table
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -40,3 +40,11 @@ def test_twice_the_instances_cost_twice_the_hours() -> None:
     difference = estimate(doubled, 0).sagemaker - estimate(config, 0).sagemaker
 
     assert difference == pytest.approx(0.23 * config.endpoint_instances * 730)
+
+
+def test_brokers_cost_their_hours_and_volumes_whatever_comes_and_their_pollers_what_they_read() -> None:
+    config = replace(CONFIGS["dev"], broker=KAFKA)
+    brokers, pollers = 2 * (0.0456 * 730 + 20 * 0.10), 0.185 * 730
+
+    assert estimate(config, 0).stream == pytest.approx(brokers + pollers)
+    assert estimate(config, 20_001).stream == pytest.approx(brokers + 2 * pollers)
