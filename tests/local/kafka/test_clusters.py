@@ -77,7 +77,7 @@ def test_a_topic_is_made_once_and_asked_for_only_where_it_is(
 
 def test_fewer_partitions_are_refused_with_the_brokers_own_reason(cloud: Cloud, cluster: str) -> None:
     topic = make_topic(cloud, cluster, 3)
-    with pytest.raises(ClientError, match="currently has 3 partition.s.; 2 would not be an increase"):
+    with pytest.raises(ClientError, match=r"currently has 3 partition.s.; 2 would not be an increase"):
         cloud.client("kafka").update_topic(ClusterArn=cluster, TopicName=topic, PartitionCount=2)
 
 
