@@ -52,6 +52,8 @@ def good(number: int) -> bytes:
     return fake_record(list(EVENTS.values())[number % len(EVENTS)], random.Random(number), NOW)
 
 
+PRICED = {**{name: value for name, value in GOOD.items() if name != "stars"}, "event": "product_view", "category": "c"}
+
 SOUND = [
     ("spaced", json.dumps(GOOD).encode()),
     ("pretty-printed", json.dumps(GOOD, indent=2).encode()),
@@ -67,10 +69,70 @@ SOUND = [
     ("space for T", write(event_time="2026-03-01 12:00:00Z")),
     ("nanoseconds", write(event_time="2026-03-01T11:00:00.123456789Z")),
     ("text across the line's end", write(product_id="x},{")),
+    ("keys in escapes", write().replace(b'"stars"', b'"st\\u0061rs"')),
+    ("the event's name in escapes", write().replace(b'"rating"', b'"r\\u0061ting"')),
+    ("an escaped solidus", write().replace(b'"p-1"', b'"p\\/1"')),
+    ("a pair of surrogates in escapes", write().replace(b'"p-1"', b'"\\ud83d\\ude00"')),
+    ("control characters in escapes", write().replace(b'"p-1"', b'"a\\u0001\\tb"')),
+    ("minus nought", json.dumps({**PRICED, "price": 0}).replace('"price": 0', '"price": -0').encode()),
+    ("minus nought as a fraction", json.dumps({**PRICED, "price": 0}).replace('"price": 0', '"price": -0.0').encode()),
+    ("an exponent", json.dumps({**PRICED, "price": 0}).replace('"price": 0', '"price": 1.25E+2').encode()),
+    ("the largest fraction", json.dumps({**PRICED, "price": 1.7976931348623157e308}).encode()),
+    ("the smallest fraction", json.dumps({**PRICED, "price": 5e-324}).encode()),
+    ("a fraction that vanishes", json.dumps({**PRICED, "price": 0}).replace('"price": 0', '"price": 1e-400').encode()),
+    ("a whole number for a fraction", json.dumps({**PRICED, "price": 9007199254740993}).encode()),
+    ("seventeen digits", json.dumps({**PRICED, "price": 0.30000000000000004}).encode()),
+    ("spaces and tabs around", b" \t" + write() + b"\t "),
+    ("a carriage return at its end", write() + b"\r"),
+    ("an unknown field that is deep", write(more=json.loads("[" * 90 + "]" * 90))),
+    ("an unknown field that is empty", write(**{"": ""})),
+    ("a byte order mark within text", write(product_id="\ufeffp")),
+    ("six digits of a second", write(event_time="2026-03-01T11:00:00.000001Z")),
+    ("a tenth of a second", write(event_time="2026-03-01T11:00:00.1Z")),
+    ("the earliest moment", write(event_time="1970-01-01T00:00:00Z")),
+]
+
+UNSOUND = [
+    ("a key twice, one in escapes", write().replace(b'"stars"', b'"st\\u0061rs": 3, "stars"')),
+    ("a required key twice, one null", write().replace(b'"stars"', b'"stars": null, "stars"')),
+    ("an unknown key twice beneath", write(more=1).replace(b'"more": 1', b'"more": {"a": 1, "a": 2}')),
+    ("1e400", json.dumps({**PRICED, "price": 0}).replace('"price": 0', '"price": 1e400').encode()),
+    ("-1e400", json.dumps({**PRICED, "price": 0}).replace('"price": 0', '"price": -1e400').encode()),
+    ("a huge exponent", json.dumps({**PRICED, "price": 0}).replace('"price": 0', '"price": 1e99999999999').encode()),
+    ("a whole number with an exponent", raw("stars", "3e0")),
+    ("minus nought below a bound", raw("stars", "-0")),
+    ("a leading nought", raw("stars", "03")),
+    ("a leading plus", raw("stars", "+3")),
+    ("a hexadecimal number", raw("stars", "0x3")),
+    ("a number with a point at its end", raw("stars", "3.")),
+    ("infinity with a sign", raw("stars", "-Infinity")),
+    ("one above 64 bits", raw("stars", "9223372036854775808")),
+    ("one above 64 bits, unsigned", raw("stars", "18446744073709551616")),
+    ("half of a surrogate pair, raw", write().replace(b"u-1", b"\xed\xa0\x80")),
+    ("UTF-8 that is too long", write().replace(b"u-1", b"\xc0\xaf")),
+    ("invalid UTF-8 in an unknown key", write(more=1).replace(b'"more"', b'"m\xffre"')),
+    ("invalid UTF-8 in an unknown value", write(more="@").replace(b"@", b"\xff")),
+    ("a raw tab in text", write().replace(b"u-1", b"u\t1")),
+    ("an escape that is none", write().replace(b"u-1", b"\\x41")),
+    ("an escape cut short", write().replace(b"u-1", b"\\u00")),
+    ("a brace too many", write() + b"}"),
+    ("a comment", write()[:-1] + b"/* */}"),
+    ("a comma at the end", write()[:-1] + b",}"),
+    ("a list of the event", b"[" + write() + b"]"),
+    ("no quotation marks around a key", write().replace(b'"stars"', b"stars")),
+    ("True", raw("stars", "True")),
+    ("brackets without end", b'{"event":"rating","more":' + b"[" * 100_000),
+    ("braces without end", b'{"a":' * 100_000),
+    ("an offset of 25 hours", write(event_time="2026-03-01T12:00:00+25:00")),
+    ("a time without seconds", write(event_time="2026-03-01T12:00Z")),
+    ("a time in a form Arrow reads and RFC 3339 has not", write(event_time="2026-03-01T12:00:00.Z")),
+    ("a day that is none", write(event_time="2026-02-30T12:00:00Z")),
+    ("nine digits of a second and no offset", write(event_time="2026-03-01T12:00:00.123456789")),
+    ("a time with a blank after it", write(event_time="2026-03-01T11:00:00Z ")),
 ]
 
 
-@pytest.mark.parametrize(("name", "payload"), [*SOUND, *((name, payload) for name, payload, *_ in FAULTS)])
+@pytest.mark.parametrize(("name", "payload"), [*SOUND, *UNSOUND, *((name, payload) for name, payload, *_ in FAULTS)])
 def test_each_edge_case_is_judged_among_neighbours_as_it_is_alone(name: str, payload: bytes) -> None:
     payloads = [good(0), payload, good(1), good(5), payload, *map(good, range(20))]
 
@@ -79,6 +141,13 @@ def test_each_edge_case_is_judged_among_neighbours_as_it_is_alone(name: str, pay
 
 def test_sound_cases_land() -> None:
     assert "quarantine" not in judged([payload for _, payload in SOUND])
+
+
+def test_unsound_cases_are_set_aside_each_and_nothing_else() -> None:
+    found = judged([each for _, payload in UNSOUND for each in (payload, good(5))])
+
+    assert [row["payload"] for row in found["quarantine"]] == [payload for _, payload in UNSOUND]
+    assert len(found["rating"]) == len(UNSOUND)
 
 
 def test_marks_saved_by_no_record_hide_none_spent_by_another() -> None:
