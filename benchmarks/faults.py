@@ -2,6 +2,7 @@
 
     python -m benchmarks faults --seeds 200             # both brokers
     python -m benchmarks faults --seed 17 --broker kafka   # one seed again, just as it was
+    python -m benchmarks faults --seeds 0 --real 20     # over a real Kafka broker
 
 A seed decides everything: what producers send, how shards are cut, who dies when, and who goes first at every call of
 S3, Glue and the broker.  The handlers and the producer are the deployed ones, the tables are Iceberg's; see
@@ -23,9 +24,12 @@ from itertools import count, product
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
+from local.kafka.broker import start
 from tests.faults.claims import hold
 from tests.faults.play import BROKERS, Play
+from tests.faults.real import over_kafka
 from tests.faults.strikes import Strikes
 
 SEEDS = 200
@@ -49,16 +53,22 @@ class Outcome:
 
 
 def played(broker: str, seed: int) -> Outcome:
-    """Play a seed and hold it against every claim."""
+    """Play one seed in memory."""
+    return held(Play(seed, broker), broker, seed)
+
+
+def held(play: Play, broker: str, seed: int) -> Outcome:
+    """Play what was prepared, and hold it against every claim."""
     began = time.perf_counter()
-    play = Play(seed, broker)
     try:
         with play.played():
             account = hold(play)
     except Exception:  # the table tells which seed failed and how
         return Outcome(broker, seed, failure=traceback.format_exc())
     seconds = time.perf_counter() - began
-    return Outcome(broker, seed, account, dict(play.struck.struck), play.turns.count, seconds)
+    sent = {what: number for what, number in play.producer.ledger.sent.items() if " " in what}
+    skewed = {"consumers' clocks off": 1} if play.manners.skew else {}
+    return Outcome(broker, seed, account, {**play.struck.struck, **sent, **skewed}, play.turns.count, seconds)
 
 
 def every_write(kind: str) -> Counter[str]:
@@ -83,6 +93,17 @@ def outcomes(brokers: list[str], seeds: list[int], processes: int) -> Iterator[O
                 word = "FAILED" if outcome.failure else "holds"
                 print(f"  {number:,} of {len(wanted):,}: {outcome.broker}, seed {outcome.seed} {word}", flush=True)
             yield outcome
+
+
+def over_a_real_broker(seeds: int) -> Iterator[Outcome]:
+    """Play seeds over a Kafka broker that runs here; their arrivals are its clock's, so they do not repeat to the turn."""
+    with TemporaryDirectory() as folder:
+        running = start(Path(folder))
+        try:
+            for seed in range(seeds):
+                yield held(over_kafka(seed, running.bootstrap, f"faults-{seed}"), "real kafka", seed)
+        finally:
+            running.stop()
 
 
 def table(found: list[Outcome]) -> Iterator[str]:
@@ -118,16 +139,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="one only")
     parser.add_argument("--broker", choices=BROKERS, help="one only")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--real", type=int, default=0, help="how many seeds over a real Kafka broker too")
     asked = parser.parse_args()
     seeds = list(range(asked.seeds)) if asked.seed is None else [asked.seed]
     brokers = [asked.broker] if asked.broker else list(BROKERS)
     print(f"faults: {len(seeds)} seeds over {' and '.join(brokers)}", flush=True)
-    found = list(outcomes(brokers, seeds, asked.processes))
+    found = [*(outcomes(brokers, seeds, asked.processes) if seeds else ()), *over_a_real_broker(asked.real)]
     failed = [outcome for outcome in found if outcome.failure]
     for outcome in failed[:5]:
         print(f"\n{outcome.broker}, seed {outcome.seed}:\n{outcome.failure}", file=sys.stderr)
     print("", *table(found), "", *strikes(found), sep="\n")
-    if asked.seed is None:
+    if asked.seed is None and seeds:
         for kind in EVERY_WRITE:
             places = every_write(kind)
             said = ", ".join(f"{what.partition(': ')[2]} {number}" for what, number in sorted(places.items()))

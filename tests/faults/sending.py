@@ -94,15 +94,18 @@ class Producer:
     def event(self, user: str, now: datetime) -> tuple[bytes, Fate]:
         """Make up one event, or send one again that was sent before."""
         if self.said[user] and self.chance.random() < 0.1:
+            self.ledger.sent["event sent again"] += 1
             return self.chance.choice(self.said[user])
         self.made += 1
         event = self.chance.choice(self.kinds)
         fields = {**fake(event, self.chance, now), "user_id": user, "event_id": f"e-{self.made}"}
-        if self.chance.random() < 0.15:  # a day late, and out of order
+        if self.chance.random() < 0.15:  # and so out of order
+            self.ledger.sent["event days late"] += 1
             fields["event_time"] = (now - timedelta(hours=self.chance.uniform(24, 72))).isoformat()
         if self.chance.random() < self.poison:
             return self.spoiled(fields, now)
         if self.chance.random() < 0.1:  # a producer one version ahead
+            self.ledger.sent["field not declared"] += 1
             fields["not_yet_declared"] = self.made
         payload = json.dumps(fields).encode()
         made = payload, Fate(event.name, fields["event_id"], payload)

@@ -37,6 +37,12 @@ def place(operation: str, said: dict[str, Any]) -> str:
     return "metadata" if key.endswith(".json") else "manifest"
 
 
+def possible(where: str) -> set[str]:
+    """Name the faults that a write can meet: only a conditional one conflicts, only the catalogue's is not repeated."""
+    meant = {"receipt": set(), "commit": {"conflict", "lose answer, repeat"}}.get(where, {"conflict"})
+    return set(KINDS) - meant
+
+
 @dataclass
 class Strikes:
     """Decides at each call whether a fault strikes: by its rate, or at the `nth` write only, until `most` have."""
@@ -46,6 +52,7 @@ class Strikes:
     most: int = 40
     nth: tuple[int, str] | None = None
     struck: Counter[str] = field(default_factory=Counter)
+    spent: int = 0
     writes: int = 0
 
     @classmethod
@@ -58,11 +65,12 @@ class Strikes:
         self.writes += operation in WRITES
         if self.nth is not None:
             kind = self.nth[1] if operation in WRITES and self.writes == self.nth[0] else None
-        elif self.struck.total() >= self.most:
+        elif self.spent >= self.most:
             return None
         else:
             kind = self._drawn(operation, where)
         if kind:
+            self.spent += 1
             self.struck[f"{kind}: {where}"] += 1
         return kind
 
@@ -73,7 +81,7 @@ class Strikes:
     def _drawn(self, operation: str, where: str) -> str | None:
         draw = self.chance.random() / (COMMITS if where in ("manifest", "metadata", "commit") else 1)
         for kind in KINDS if operation in WRITES else ("kill before", "refuse"):
-            if kind == "conflict" and where != "receipt":
+            if kind not in possible(where):
                 continue
             if draw < self.rates[kind]:
                 return kind
@@ -127,5 +135,4 @@ class Struck:
             raise Killed
         if kind == "lose answer":
             raise ReadTimeoutError(endpoint_url=operation)
-        # boto3 sends a call whose answer was lost again; the catalogue's client is told not to.
-        return call(**said) if kind == "lose answer, repeat" and where != "commit" else answer
+        return call(**said) if kind == "lose answer, repeat" else answer
