@@ -16,7 +16,7 @@ from stacks.config import KAFKA, Config
 from stacks.constructs.alarm import Alarm
 from stacks.kafka import of_topic
 from stacks.lake import LakeStack
-from stacks.signals import FUNCTIONS, JOBS, SERVING, STREAM, Signal, of_state_machine
+from stacks.signals import FRONT, FUNCTIONS, JOBS, SERVING, STREAM, Signal, of_state_machine
 
 PERIOD = Duration.minutes(5)
 BREAKDOWNS = {
@@ -42,6 +42,7 @@ class MonitorStack(Stack):
         self._section("The account, broken down", {name: broken_down(*by) for name, by in BREAKDOWNS.items()})
         signals = {
             "Stream": of_topic(config) if config.broker == KAFKA else STREAM,
+            **({} if config.broker == KAFKA else {"REST front": FRONT}),
             "The day": (*of_state_machine(state_machine_arn(self)), *JOBS),
             "Serving": SERVING,
             "Functions": FUNCTIONS,

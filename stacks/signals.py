@@ -113,6 +113,38 @@ STREAM = (
         limit=0,
     ),
 )
+FRONT = (
+    Signal(
+        id="FrontFailures",
+        meaning="The REST front failed more than fifty times in five minutes: its function or the stream does.",
+        namespace="AWS/ApiGateway",
+        name="5XXError",
+        dimensions={"ApiName": names.FRONT},
+        limit=50,
+    ),
+    Signal(
+        id="FrontRequests",
+        meaning="Requests to the REST front.",
+        namespace="AWS/ApiGateway",
+        name="Count",
+        dimensions={"ApiName": names.FRONT},
+    ),
+    Signal(
+        id="FrontRefusals",
+        meaning="Requests that the REST front refused: their shape, their key, its rate or its quota.",
+        namespace="AWS/ApiGateway",
+        name="4XXError",
+        dimensions={"ApiName": names.FRONT},
+    ),
+    Signal(
+        id="FrontLatency",
+        meaning="One request in a hundred to the REST front takes longer.",
+        namespace="AWS/ApiGateway",
+        name="Latency",
+        dimensions={"ApiName": names.FRONT},
+        statistic="p99",
+    ),
+)
 SERVING = (
     Signal(
         id="EndpointErrors",

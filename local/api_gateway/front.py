@@ -132,9 +132,10 @@ class RestApis:
     def _record(self, request: Request, asked: Address, stage: Any, status: int, size: int) -> None:
         milliseconds = round((time.time() - request.began) * 1000)
         counted = {"Count": 1.0, "4XXError": float(400 <= status < 500), "5XXError": float(status >= 500)}  # noqa: PLR2004
-        where = {"ApiName": self.backend.apis[asked.api].name, "Stage": asked.stage}
-        tally(self.cloud).add("AWS/ApiGateway", "Count", where, counted)
-        tally(self.cloud).add("AWS/ApiGateway", "Milliseconds", where, {"Latency": milliseconds})
+        name = {"ApiName": self.backend.apis[asked.api].name}
+        for where in (name, {**name, "Stage": asked.stage}):  # guide, "API Gateway dimensions for metrics"
+            tally(self.cloud).add("AWS/ApiGateway", "Count", where, counted)
+            tally(self.cloud).add("AWS/ApiGateway", "Milliseconds", where, {"Latency": milliseconds})
         log = stage.access_log_settings or {}
         if log.get("destinationArn") and log.get("format"):
             told = {"status": status, "responseLength": size, "responseLatency": milliseconds}

@@ -7,7 +7,7 @@ from typing import Any
 
 from local.api_gateway.authorizers import SOURCES
 from local.api_gateway.refusals import check_parameter
-from local.cloudformation.kinds.kind import Kind, Made, Order, Unfit, keep
+from local.cloudformation.kinds.kind import Kind, Made, Order, Unfit, inert, keep
 
 API = "apigateway"
 # Certificates, policies of resources and TLS have no place on the loopback, so these change nothing here.
@@ -248,6 +248,12 @@ def _put_account(order: Order) -> Made:
     return Made(order.physical_id or order.name("", 60))
 
 
+def _make_firewall(order: Order) -> Made:
+    # Nothing but this machine reaches the loopback, so it has nobody to refuse.
+    name = order.name("Name", 128)
+    return Made(name, {"Arn": order.arn("wafv2", f"regional/webacl/{name}/0"), "Id": "0"})
+
+
 KINDS = {
     "AWS::ApiGateway::RestApi": Kind(_make_api, _remove_api, _change_api, frozenset({"ApiKeySourceType"})),
     "AWS::ApiGateway::Resource": Kind(_make_resource, _remove_resource),
@@ -266,4 +272,6 @@ KINDS = {
     "AWS::ApiGateway::UsagePlan": Kind(_make_plan, _remove_plan),
     "AWS::ApiGateway::UsagePlanKey": Kind(_make_plan_key, _remove_plan_key),
     "AWS::ApiGateway::Account": Kind(_put_account, keep, _put_account),
+    "AWS::WAFv2::WebACL": Kind(_make_firewall, keep),
+    "AWS::WAFv2::WebACLAssociation": inert,
 }
