@@ -31,6 +31,7 @@ from lambdas.ingest.settings import ConserveSettings
 FIELDS = ("day", "time")  # EventBridge says when it called, a person which day
 READERS = 16
 RECEIPTS_A_QUESTION = 500  # a query has at most 262,144 characters (Athena's quotas), a receipt takes some 130
+SHARDS_A_QUESTION = 100  # each stands in it once for a table, with some 170 characters
 TAIL = 64 * 1024  # bytes that hold a data file's footer, nearly always
 PLATFORM = ("all", "all")
 
@@ -116,9 +117,12 @@ def chains_of(bucket: Bucket, start: datetime) -> list[Chain]:
 
 def count(athena: Athena, chains: Sequence[Chain], start: datetime) -> dict[tuple[str, str], int]:
     """Count rows by table and shard."""
-    if not any(each.entries for each in chains):
-        return {}
-    return {(table, shard): int(found) for table, shard, found in athena.ask(questions.rows(chains, start))}
+    filled = [each for each in chains if each.entries]
+    counted: dict[tuple[str, str], int] = {}
+    for place in range(0, len(filled), SHARDS_A_QUESTION):
+        answer = athena.ask(questions.rows(filled[place : place + SHARDS_A_QUESTION], start))
+        counted |= {(table, shard): int(found) for table, shard, found in answer}
+    return counted
 
 
 def blame(athena: Athena, each: Chain, table: str, start: datetime) -> Iterator[Gap]:
@@ -174,4 +178,4 @@ def keep(proof: Proof, now: datetime) -> None:
     bucket.put(f"conservation/{day}.json", json.dumps(proof.report()).encode())
     found = [{"day": day, **proof.shard(each), "proved_at": now} for each in proof.chains]
     if found:
-        rows.append(catalog(), bucket, ACCOUNTS, found, name=f"{day}-", replaces=f"{day}-")
+        rows.replace(catalog(), bucket, ACCOUNTS, found, "day")

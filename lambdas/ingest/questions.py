@@ -40,13 +40,12 @@ def day_of(key: str, otherwise: datetime) -> datetime:
 
 
 def rows(chains: Sequence[Chain], day: datetime) -> str:
-    """Count rows by table and shard, within the positions that the day's receipts cover."""
-    filled = [chain for chain in chains if chain.entries]
+    """Count rows by table and shard, within the positions that the day's receipts cover; each chain has some."""
     spans = " OR ".join(
         f"(shard = '{chain.shard}' AND sequence BETWEEN '{chain.entries[0].span[0]}' AND '{chain.entries[-1].span[1]}')"
-        for chain in filled
+        for chain in chains
     )
-    when = arrived([entry for chain in filled for entry in chain.entries], day)
+    when = arrived([entry for chain in chains for entry in chain.entries], day)
     return " UNION ALL ".join(
         f"SELECT '{table}' AS name, shard, count(*) AS n FROM {table} WHERE {when} AND ({spans}) GROUP BY shard"  # noqa: S608
         for table in TABLES

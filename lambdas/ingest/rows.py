@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
 
 from domain.contract.arrow import arrow_schema
@@ -20,29 +22,40 @@ from lambdas.ingest.registration import describe
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=timezone.utc), datetime(9999, 1, 1, tzinfo=timezone.utc)
 
 
-def append(
-    catalog: Catalog,
-    bucket: Bucket,
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    name: str = "",
-    replaces: str = "",
-) -> None:
-    """Append rows, all of one partition, in one commit; it replaces the files whose names begin with `replaces`."""
+def append(catalog: Catalog, bucket: Bucket, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append rows, all of one partition, in one commit."""
     opened = catalog.load_table(table.full_name)
-    key = f"{table.prefix}data/{name}{uuid.uuid4().hex}.parquet"
-    bucket.put(key, encode(pa.Table.from_pylist([dict(row) for row in rows], arrow_schema(table.columns))))
-    files = describe(opened, [f"s3://{bucket.name}/{key}"])
-    old = [task.file for task in opened.scan().plan_files()] if replaces else []
-    gone = [file for file in old if file.file_path.rpartition("/")[2].startswith(replaces)]
-    with opened.transaction() as transaction:
-        update = transaction.update_snapshot()
-        with update.overwrite() if gone else update.fast_append() as commit:
-            for file in gone:
-                commit.delete_data_file(file)
-            for file in files:
-                commit.append_data_file(file)
+    files = describe(opened, [write(bucket, table, pa.Table.from_pylist(list(rows), arrow_schema(table.columns)))])
+    with opened.transaction() as transaction, transaction.update_snapshot().fast_append() as commit:
+        for file in files:
+            commit.append_data_file(file)
+
+
+def replace(catalog: Catalog, bucket: Bucket, table: Table, rows: Sequence[Mapping[str, Any]], column: str) -> None:
+    """Put rows, all of one partition and one value of a column, in the place of all with that value, in one commit.
+
+    Files are found by what they hold: a compaction may have given them other names and other company.
+    """
+    opened, value = catalog.load_table(table.full_name), rows[0][column]
+    fresh = [pa.Table.from_pylist(list(rows), arrow_schema(table.columns))]
+    old = [task.file for task in opened.scan(row_filter=f"{column} = '{value}'").plan_files()]
+    for file in old:
+        held = pq.read_table(pa.BufferReader(bucket.get(file.file_path.removeprefix(f"s3://{bucket.name}/"))))
+        if (rest := held.filter(pc.field(column) != value)).num_rows:
+            fresh.append(rest.cast(arrow_schema(table.columns)))
+    files = describe(opened, [write(bucket, table, each) for each in fresh])
+    with opened.transaction() as transaction, transaction.update_snapshot().overwrite() as commit:
+        for file in old:
+            commit.delete_data_file(file)
+        for file in files:
+            commit.append_data_file(file)
+
+
+def write(bucket: Bucket, table: Table, rows: pa.Table) -> str:
+    """Write a data file and return its address."""
+    key = f"{table.prefix}data/{uuid.uuid4().hex}.parquet"
+    bucket.put(key, encode(rows))
+    return f"s3://{bucket.name}/{key}"
 
 
 def within(window: Window, **equal: str) -> str:

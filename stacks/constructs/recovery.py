@@ -15,7 +15,7 @@ from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW, REDRIVEN
 from lambdas.ingest.settings import ConserveSettings, RedriveSettings, ReplaySettings
 from stacks import names
 from stacks.arns import arn
-from stacks.config import Config
+from stacks.config import KINESIS, Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
@@ -35,7 +35,7 @@ class Recovery(Construct):
         super().__init__(scope, id)
         self.lake, self.config, self.tables = lake, config, (arrow, iceberg)
         self.bucket = lake.bucket.bucket_name
-        if hasattr(lake, "stream"):  # redrive sends with boto3, which speaks no Kafka
+        if config.broker == KINESIS:  # redrive sends with boto3, which speaks no Kafka
             self._redrive()
         self._replay()
         self._conserve()
@@ -82,7 +82,9 @@ class Recovery(Construct):
         bucket, role = self.lake.bucket, conserve.role
         grant_tables(role, bucket, reads=[*RAW.values(), QUARANTINE, *CURATED.values()], writes=[ACCOUNTS])
         places = ["athena/", "conservation/"]
-        grant_files(role, bucket, reads=["receipts/", "landing/", "athena/"], writes=places, lists=["receipts/"])
+        grant_files(
+            role, bucket, reads=["receipts/", "landing/", "athena/"], writes=places, lists=["receipts/", "athena/"]
+        )
         verbs = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")
         allow(role, [f"athena:{verb}" for verb in verbs], arn(self, "athena", "workgroup", names.WORKGROUP))
         allow(role, ["s3:GetBucketLocation"], bucket.bucket_arn)  # Athena asks it of where results go

@@ -129,6 +129,8 @@ def land(books: Books) -> None:
 
 def test_a_day_that_adds_up_is_proved_and_kept_once_however_often(books: Books) -> None:
     books.prove()
+    [other] = books.lake.table(ACCOUNTS.full_name).scan().to_arrow().slice(0, 1).to_pylist()
+    rows.append(conserve.catalog(), books.lake.bucket, ACCOUNTS, [{**other, "day": "2026-03-01"}, other])
     told = books.prove(day=YESTERDAY.date().isoformat())
 
     assert (told["day"], told["balanced"], told["gaps"]) == (YESTERDAY.date().isoformat(), True, [])
@@ -137,9 +139,10 @@ def test_a_day_that_adds_up_is_proved_and_kept_once_however_often(books: Books) 
         OTHER: (12, 12, 6),
     }
     kept = books.lake.table(ACCOUNTS.full_name).scan().to_arrow().to_pylist()
-    assert [(row["shard"], row["received"], row["gaps"], row["detail"]) for row in kept] == [
-        (SHARD, 18, 0, None),
-        (OTHER, 12, 0, None),
+    assert sorted((row["day"], row["shard"], row["received"], row["gaps"], row["detail"]) for row in kept) == [
+        ("2026-03-01", SHARD, 18, 0, None),
+        (told["day"], SHARD, 18, 0, None),
+        (told["day"], OTHER, 12, 0, None),
     ]
     assert json.loads(books.lake.bucket.get(f"conservation/{told['day']}.json")) == told
 
