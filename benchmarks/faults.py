@@ -12,7 +12,6 @@ docs/exactly-once.md.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import traceback
@@ -26,6 +25,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from benchmarks import bars
 from local.kafka.broker import start
 from tests.faults.claims import hold
 from tests.faults.play import BROKERS, Play
@@ -33,7 +33,6 @@ from tests.faults.real import over_kafka
 from tests.faults.strikes import Strikes
 
 SEEDS = 200
-REPORT = Path("build/benchmarks/faults.json")
 EVERY_WRITE = ("kill before", "kill after", "lose answer")
 SAID = ("received", "landed", "quarantined", "duplicates", "sent", "receipts")
 SAY_EVERY = 20
@@ -96,7 +95,7 @@ def outcomes(brokers: list[str], seeds: list[int], processes: int) -> Iterator[O
 
 
 def over_a_real_broker(seeds: int) -> Iterator[Outcome]:
-    """Play seeds over a Kafka broker that runs here; their arrivals are its clock's, so they do not repeat to the turn."""
+    """Play seeds over a Kafka broker that runs here; arrivals are by its clock, so no seed repeats to the turn."""
     with TemporaryDirectory() as folder:
         running = start(Path(folder))
         try:
@@ -121,6 +120,13 @@ def table(found: list[Outcome]) -> Iterator[str]:
         turns = sum(outcome.turns for outcome in some)
         numbers = "".join(f"{number:13,}" for number in sums)
         yield f"{broker:10}{len(some):7,}{failed:8,}{numbers}{turns:11,}{seconds:10.2f}"
+
+
+def held_bars(found: list[Outcome]) -> Iterator[bars.Bar]:
+    """Say for each broker how many of its seeds held."""
+    for broker in dict.fromkeys(outcome.broker for outcome in found):
+        some = [outcome for outcome in found if outcome.broker == broker]
+        yield bars.Bar(f"seeds that hold, {broker}", sum(not each.failure for each in some), len(some), unit="seeds")
 
 
 def strikes(found: list[Outcome]) -> Iterator[str]:
@@ -154,8 +160,8 @@ def main() -> int:
             places = every_write(kind)
             said = ", ".join(f"{what.partition(': ')[2]} {number}" for what, number in sorted(places.items()))
             print(f"\n{kind}, at each of {places.total()} writes of a short play: all claims hold ({said})", flush=True)
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(json.dumps([asdict(outcome) for outcome in found], indent=1))
+    if asked.seed is None:
+        bars.keep("faults", list(held_bars(found)), seeds=[asdict(outcome) for outcome in found])
     return len(failed)
 
 

@@ -169,7 +169,8 @@ class KafkaTopic:
             grown.result(SECONDS)
         while self._partitions() < wanted:
             time.sleep(0.05)
-        self.__dict__.pop("_producer", None)  # a new one knows of the new partition at once
+        for stale in ("_producer", "_consumer"):  # a new one knows of the new partition at once
+            self.__dict__.pop(stale, None)
 
     def _partitions(self) -> int:
         return len(self._admin.list_topics(self.stream, timeout=SECONDS).topics[self.stream].partitions)
