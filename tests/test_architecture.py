@@ -20,7 +20,7 @@ ROOMS = {
     "demo": {"domain", "clients", "demo"},
     "local": {"local"},
 }
-CORE = {"numpy", "pyarrow", "msgspec"}  # what rules may use besides the standard library
+CORE = {"numpy", "pyarrow", "msgspec", "scipy"}  # what rules may use besides the standard library
 HEAVY = {"boto3", "botocore", "pyspark", "aws_cdk", "constructs", "jsii", "pandas", "sklearn", "pyiceberg"}
 RUNTIME = {"boto3", "botocore"}  # what Lambda's own Python brings
 PACKAGES = {"arrow": {"pyarrow", "msgspec", "pybase64"}, "iceberg": {"pyarrow", "msgspec", "pyiceberg"}}
@@ -102,6 +102,13 @@ def test_rules_need_no_service_and_no_engine() -> None:
 
     assert found <= sys.stdlib_module_names | {"domain"} | CORE
     assert not found & HEAVY
+
+
+def test_only_readings_of_experiments_need_scipy_and_only_its_light_parts() -> None:
+    found = {(path.parent, name) for path in modules("domain") for name in imported(path) if name.startswith("scipy")}
+
+    assert all(ROOT / "domain" / "experiment" in (folder, *folder.parents) for folder, _ in found)
+    assert {".".join(name.split(".")[:2]) for _, name in found} <= {"scipy.special", "scipy.optimize"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
