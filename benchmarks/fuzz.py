@@ -2,7 +2,8 @@
 
 Each example is one record.  Every few hundred land together, each between two sound ones: what comes out must account
 for all, every sound one among the landed.  DuckDB reads each file at once, Spark reads all files at the end.
-`python -m benchmarks fuzz [--examples N] [--seed N]`; a record that harms others is named.
+`python -m benchmarks fuzz [--examples N] [--seed N]`; a record that harms others is named.  An
+interrupt ends it with the account so far.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from domain.ingest.batch import Arrived, Sorted, encode, sort
 SEED = 20260301
 EXAMPLES = 100_000
 TOGETHER = 500
+TOLD = 10_000
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 GOOD = [fake_record(event, random.Random(SEED), NOON) for event in EVENTS.values()]  # noqa: S311  # no secret
 FRAME = as_columns([any_event(number, random.Random(number)) for number in range(3)])[0]  # noqa: S311
@@ -143,6 +145,8 @@ class Files:
         self.waiting.append(payload)
         if len(self.waiting) >= TOGETHER:
             self.land()
+        if self.examples % TOLD == 0:
+            print(f"{self.examples:,} examples, {self.files:,} files", file=sys.stderr, flush=True)
 
     def land(self) -> None:
         """Land what waits as the consumer does, and read it; name the record that does harm if there is one."""
@@ -214,7 +218,10 @@ def main() -> int:
     start = time.perf_counter()
     with TemporaryDirectory() as folder:
         files = Files(Path(folder))
-        fuzzing(files, asked.examples, asked.seed)()
+        try:
+            fuzzing(files, asked.examples, asked.seed)()
+        except KeyboardInterrupt:
+            print("\nstopped; what has been fed so far counts", file=sys.stderr)
         files.land()
         fed = time.perf_counter() - start
         read_by_spark(files)
