@@ -26,7 +26,11 @@ from stacks.constructs.rest_front import RestFront
 STACK = "Front"
 ORIGIN = "http://shop.localhost:5239"
 CONFIG = replace(
-    CONFIGS["dev"], front_clients=("web", "kiosk"), front_origins=(ORIGIN, "http://localhost"), front_rate=30
+    CONFIGS["dev"],
+    front_clients=("web", "kiosk"),
+    front_origins=(ORIGIN, "http://localhost"),
+    front_rate=30,
+    front_firewall=True,
 )
 
 
