@@ -31,7 +31,7 @@ PROPERTIES = {
     "write.parquet.compression-codec": "zstd",
     # Against 3, level 9 gains a twentieth of the bytes for twice the time.
     "write.parquet.compression-level": "3",
-    # Not v2, whose differences suit times and ids: Iceberg's vectorized reader refuses DELTA_BYTE_ARRAY (1.11).
+    # Not v2, whose differences suit times and ids: Spark fails to read such pages of strings (Iceberg 1.11).
     "write.parquet.page-version": "v1",
     # About 100 thousand rows of an event: an erasure rewrites, and a look-up reads, one such group.
     "write.parquet.row-group-size-bytes": str(16 * MEBIBYTE),

@@ -139,7 +139,7 @@ def call(spark: SparkSession, procedure: str, table: Table, *arguments: str) -> 
 
 def sql(spark: SparkSession, procedure: str, table: Table, *arguments: str) -> list[Row]:
     """Run a procedure of Iceberg's on a table (Iceberg, "Spark procedures")."""
-    given = ", ".join([f"table => '{table.full_name}'", *arguments])
+    given = ", ".join([f"table => '{lake.name(table)}'", *arguments])
     rows: list[Row] = spark.sql(f"CALL lake.system.{procedure}({given})").collect()
     return rows
 
