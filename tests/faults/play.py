@@ -264,7 +264,7 @@ class Play:
         ):
             for _ in range(self.chance.randint(10, 80)):
                 self.turns.step("waits to commit")
-            if self.chance.random() < self.manners.duplicate / 2:
+            if self.chance.random() < 2 * self.manners.duplicate:
                 self.struck.note("second committer")
                 self.turns.start("commit again", self.commit_once)
             self.commit_once()

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from random import Random
 from typing import Any
 
@@ -59,7 +60,12 @@ class Topic:
 
 def over_kafka(seed: int, bootstrap: str, name: str) -> Play:
     """Prepare a seed over a real broker, by its clock."""
-    return Play(seed, "kafka", clock=WallClock(), made=Topic(bootstrap, name, Random(seed).choice((1, 2, 3))))
+    return Play(
+        seed,
+        "kafka",
+        clock=WallClock(datetime.now(timezone.utc)),
+        made=Topic(bootstrap, name, Random(seed).choice((1, 2, 3))),
+    )
 
 
 @contextmanager
