@@ -62,7 +62,7 @@ def opened(frame: Frame) -> Opened:
         written, schema, messages = ipc.opened(frame.payload)
         layout = LAYOUTS.get(written) or remembered(written, laid_out(schema()))
         table = ipc.table_of(messages, layout.schema)
-    except ipc.Unsound as error:
+    except (ipc.Unsound, UnicodeDecodeError) as error:  # Arrow does not look at the bytes of names
         raise bad(str(error)) from error
     if len(table) != frame.count:
         raise bad(f"the frame holds {len(table):,} rows and declares {frame.count:,}")

@@ -55,7 +55,7 @@ def unsound() -> Iterator[None]:
     """Say of whatever Arrow says that the stream is unsound."""
     try:
         yield
-    except (pa.ArrowException, OSError, EOFError, KeyError, StopIteration, struct.error) as error:
+    except (pa.ArrowException, OSError, EOFError, KeyError, StopIteration, UnicodeDecodeError, struct.error) as error:
         raise Unsound(f"the frame is no Arrow stream: {error}") from error
 
 

@@ -72,6 +72,7 @@ BOMBS = [
     ("buffers that unpack to 50 MB", inflating(), "compressed"),
     ("bytes that stand for two columns", sharing(), "declare more than"),
     ("dictionaries", encoded_by_dictionary(), "dictionary"),
+    ("a column's name that is no UTF-8", framed(streamed(table()).replace(b"product_id", b"product\x8eid")), "utf-8"),
     ("a thousand batches", framed(streamed(table(), batches=1_000), 3_000), "more than 64"),
     ("lines without end", frames.pack("ndjson", b"\n" * 16 * MEGABYTE, 16 * MEGABYTE), "pack at most 262,144"),
     ("rows without bytes", framed(streamed(pa.table({"x": pa.nulls(MOST_EVENTS)})), MOST_EVENTS), "names no event"),
