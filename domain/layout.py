@@ -24,7 +24,7 @@ LOOKED_UP = ("event_id", "session_id")
 """Keys by which one row is asked for, and which no sort order brings together: they get Bloom filters."""
 
 GROUP_ROWS = 131_072
-"""About as many rows of an event as a row group holds."""
+"""How many values a filter is sized for: about a row group of wide events; one of narrow events holds more."""
 
 PROPERTIES = {
     "write.format.default": "parquet",
@@ -33,7 +33,7 @@ PROPERTIES = {
     "write.parquet.compression-level": "3",
     # Not v2, whose differences suit times and ids: Spark fails to read such pages of strings (Iceberg 1.11).
     "write.parquet.page-version": "v1",
-    # About 100 thousand rows of an event: an erasure rewrites, and a look-up reads, one such group.
+    # 170 thousand rows of a wide event, up to 490 thousand of a narrow one: a look-up reads one such group.
     "write.parquet.row-group-size-bytes": str(16 * MEBIBYTE),
     "write.target-file-size-bytes": str(TARGET_FILE_BYTES),
     # SageMaker and erasure read data files, so no row may be deleted beside them.
