@@ -33,9 +33,13 @@ def wait_until_landed(laptop: Laptop, bucket: str, accepted: int) -> Account:
 
 def commit_all(laptop: Laptop) -> int:
     """Invoke the committer until nothing is left to register; return the files registered."""
-    files = 0
+    files, client = 0, laptop.client("lambda")
     while True:
-        answer = laptop.client("lambda").invoke(FunctionName="rivermill-commit", Payload=b"{}")
+        try:
+            answer = client.invoke(FunctionName="rivermill-commit", Payload=b"{}")
+        except client.exceptions.TooManyRequestsException:
+            time.sleep(1)  # the schedule's own is at work, and there is one at a time
+            continue
         body: dict[str, Any] = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
             tell(f"the committer failed and is called again: {body.get('errorMessage', body)}")
