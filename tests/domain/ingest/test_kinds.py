@@ -164,7 +164,10 @@ def test_ten_thousand_aggregates_are_taken_apart_as_aws_does() -> None:
     """Seed 11.  AWS's own module passes on as plain what it finds corrupt; ours refuses that."""
     chance = random.Random(11)
     for _ in range(10_000):
-        payloads = [chance.randbytes(chance.choice([0, 1, 30, 127, 128, 300, 900, 17_000])) for _ in range(chance.randrange(1, 6))]
+        payloads = [
+            chance.randbytes(chance.choice([0, 1, 30, 127, 128, 300, 900, 17_000]))
+            for _ in range(chance.randrange(1, 6))
+        ]
         data = aggregate(payloads, keys=chance.randrange(1, 4))
         if chance.random() < 0.3:
             place = chance.randrange(4, len(data))
