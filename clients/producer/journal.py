@@ -2,8 +2,13 @@
 
 An event is taken once `append` returns: it is in the file, and outlives the process however that ends.  A machine that
 loses power keeps it only with `fsync`, which waits for the disk at each event; without, the system writes within
-seconds.  A directory holds numbered segments: `<number>.events` are the events, each with lengths and a checksum, and
-`<number>.sent` are ranges of those that the stream confirmed.  A segment goes once all of its events are confirmed.
+seconds.  A directory holds numbered segments: `<number>.events` are the events, each with its number, its lengths and a
+checksum, and `<number>.sent` are ranges of those that the stream confirmed, each with a checksum.  A segment goes once
+all of its events are confirmed.
+
+Bytes that hold no event are passed over up to the next mark: what is damaged in the middle takes nothing along that
+comes after it.  The numbers tell how many events are missing, at the end of a file their marks, at least; the bytes are
+exact.  Such a segment stays, as `<number>.damaged`.
 """
 
 from __future__ import annotations
@@ -14,13 +19,17 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 
-ENTRY = struct.Struct(">IHI")  # bytes of the line, bytes of the key, CRC-32 of both
+MARK = b"\x89RMJ"
+ENTRY = struct.Struct(">4sIIH")  # mark, number, bytes of the line, bytes of the key
 RANGE = struct.Struct(">II")  # first, and first not
+CHECKSUM = struct.Struct(">I")  # CRC-32 of what is before it in an entry or a range, then of the key and the line
+HEAD = ENTRY.size + CHECKSUM.size
 
 
 class DirectoryInUse(RuntimeError):
@@ -42,19 +51,36 @@ class Stored(NamedTuple):
     line: bytes
 
 
+class Entry(NamedTuple):
+    """An event in a segment's file: its number, where it is, and where it ends."""
+
+    number: int
+    key: str
+    line: bytes
+    start: int
+    end: int
+
+
 @dataclass(slots=True)
 class Segment:
-    """A file of events, how many it holds, and which are confirmed."""
+    """A file of events: how many were written to it, which are done with (confirmed, or lost), and what was lost."""
 
     path: Path
     count: int = 0
     size: int = 0
-    confirmed: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
+    lost: int = 0
+    lost_bytes: int = 0
 
     @property
     def sent(self) -> Path:
         """The file of what is confirmed."""
         return self.path.with_suffix(".sent")
+
+    @property
+    def waiting(self) -> int:
+        """Count the events that are neither confirmed nor lost."""
+        return self.count - len(self.done)
 
 
 class Journal:
@@ -70,7 +96,9 @@ class Journal:
             if not orphan.with_suffix(".events").exists():
                 orphan.unlink()  # else a new segment of that number would be taken for sent
         self._segments = {int(path.stem): _opened(path) for path in sorted(directory.glob("*.events"))}
-        self.waiting = sum(segment.count - len(segment.confirmed) for segment in self._segments.values())
+        self.waiting = sum(segment.waiting for segment in self._segments.values())
+        self.unreadable = sum(segment.lost for segment in self._segments.values())
+        self.unreadable_bytes = sum(segment.lost_bytes for segment in self._segments.values())
         self._writing: BinaryIO | None = None
         self._last = max(self._segments, default=0)
         self._next = (min(self._segments, default=1), 0, 0)  # segment, offset and number of what is read next
@@ -85,9 +113,10 @@ class Journal:
     def append(self, key: str, line: bytes) -> Place:
         """Write an event; it is safe from the end of the process when this returns."""
         name = key.encode()
-        data = b"".join((ENTRY.pack(len(line), len(name), zlib.crc32(line, zlib.crc32(name))), name, line))
         file = self._file()
         segment = self._segments[self._last]
+        head = ENTRY.pack(MARK, segment.count, len(line), len(name))
+        data = b"".join((head, CHECKSUM.pack(zlib.crc32(line, zlib.crc32(name, zlib.crc32(head)))), name, line))
         try:
             file.write(data)  # not buffered: one call to the system
         except OSError:
@@ -124,9 +153,9 @@ class Journal:
             numbers.setdefault(place.segment, []).append(place.number)
         for number, confirmed in numbers.items():
             segment = self._segments[number]
-            segment.confirmed.update(confirmed)
+            segment.done.update(confirmed)
             with segment.sent.open("ab", buffering=0) as file:
-                file.write(b"".join(RANGE.pack(*each) for each in ranges(sorted(confirmed))))
+                file.write(b"".join(map(_checked, ranges(sorted(confirmed)))))
             self._drop_if_done(number)
 
     def close(self) -> None:
@@ -136,6 +165,13 @@ class Journal:
             self._writing = None
         for number in list(self._segments):
             self._drop_if_done(number, closing=True)
+        os.close(self._lock)
+
+    def release(self) -> None:
+        """Let go of the files in a child process; the directory stays the parent's."""
+        if self._writing:
+            self._writing.close()
+            self._writing = None
         os.close(self._lock)
 
     def _file(self) -> BinaryIO:
@@ -166,35 +202,58 @@ class Journal:
 
     def _rest(self, number: int) -> Iterator[Stored]:
         segment = self._segments[number]
-        _, offset, start = self._next
-        for position, (key, line, end) in enumerate(entries(segment.path, offset), start):
-            if position >= segment.count:
-                return
-            self._next = (number, end, position + 1)
-            if position not in segment.confirmed:
-                yield Stored(Place(number, position), key, line)
+        _, offset, first = self._next
+        for entry in entries(segment.path, offset):
+            if entry.number >= segment.count:
+                break
+            if entry.number >= first:
+                self._next = (number, entry.end, entry.number + 1)
+            if entry.number >= first and entry.number not in segment.done:
+                yield Stored(Place(number, entry.number), entry.key, entry.line)
+        self._next = (number, segment.size, segment.count)
 
     def _drop_if_done(self, number: int, *, closing: bool = False) -> None:
         segment = self._segments[number]
         written = number == self._last and self._writing is not None and not closing
-        if not written and len(segment.confirmed) >= segment.count:
+        if written or segment.waiting:
+            return
+        if segment.lost_bytes:
+            segment.path.rename(segment.path.with_suffix(".damaged"))
+        else:
             segment.path.unlink()
-            segment.sent.unlink(missing_ok=True)
-            del self._segments[number]
+        segment.sent.unlink(missing_ok=True)
+        del self._segments[number]
 
 
-def entries(path: Path, offset: int = 0) -> Iterator[tuple[str, bytes, int]]:
-    """Read a segment's events and where each ends, up to one that was not written whole."""
+def entries(path: Path, offset: int = 0) -> Iterator[Entry]:
+    """Read a segment's events, past what is damaged."""
+    data = _mapped(path)
+    while 0 <= offset < len(data):
+        entry = _entry(data, offset)
+        if entry:
+            yield entry
+            offset = entry.end
+        else:
+            offset = data.find(MARK, offset + 1)
+
+
+def _entry(data: mmap | bytes, offset: int) -> Entry | None:
+    """Read the event that begins here, if one does."""
+    head = data[offset : offset + HEAD]
+    if len(head) < HEAD or not head.startswith(MARK):
+        return None
+    _, number, length, key_length = ENTRY.unpack_from(head)
+    end = offset + HEAD + key_length + length
+    body = data[offset + HEAD : end]
+    [checksum] = CHECKSUM.unpack_from(head, ENTRY.size)
+    if end > len(data) or zlib.crc32(body, zlib.crc32(head[: ENTRY.size])) != checksum:
+        return None
+    return Entry(number, body[:key_length].decode(), body[key_length:], offset, end)
+
+
+def _mapped(path: Path) -> mmap | bytes:
     with path.open("rb") as file:
-        file.seek(offset)
-        while len(head := file.read(ENTRY.size)) == ENTRY.size:
-            length, key_length, checksum = ENTRY.unpack(head)
-            data = file.read(key_length + length)
-            name, line = data[:key_length], data[key_length:]
-            if len(data) < key_length + length or zlib.crc32(line, zlib.crc32(name)) != checksum:
-                return
-            offset += ENTRY.size + len(data)
-            yield name.decode(), line, offset
+        return mmap(file.fileno(), 0, access=ACCESS_READ) if path.stat().st_size else b""
 
 
 def ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -215,15 +274,56 @@ def ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def _opened(path: Path) -> Segment:
+    """Find out what a segment holds, what of it is done with, and what is missing."""
     segment = Segment(path)
-    for _, _, end in entries(path):
-        segment.count += 1
-        segment.size = end
-    if segment.sent.exists():
-        data = segment.sent.read_bytes()
-        for first, after in RANGE.iter_unpack(data[: len(data) // RANGE.size * RANGE.size]):
-            segment.confirmed.update(range(first, after))
+    segment.done = _confirmed(segment.sent)
+    missing: list[int] = []
+    read = 0
+    for entry in entries(path):
+        missing += range(segment.count, entry.number)
+        read += entry.end - entry.start
+        segment.count, segment.size = entry.number + 1, entry.end
+    at_the_end = _lost_at_the_end(path, segment.size)
+    missing += range(segment.count, segment.count + at_the_end)
+    segment.count += at_the_end
+    segment.done &= set(range(segment.count))
+    lost = set(missing) - segment.done
+    segment.done |= lost
+    segment.lost, segment.lost_bytes = len(lost), path.stat().st_size - read
     return segment
+
+
+def _lost_at_the_end(path: Path, offset: int) -> int:
+    """Count events after the last that can be read, by their marks; one whose write was cut off was never taken."""
+    rest = _mapped(path)[offset:]
+    marks = rest.count(MARK)
+    if not rest or marks > 1:
+        return marks
+    if not rest.startswith(MARK[: len(rest)]):
+        return max(marks, 1)
+    if len(rest) < HEAD:
+        return 0
+    _, _, length, key_length = ENTRY.unpack_from(rest)
+    return int(len(rest) >= HEAD + key_length + length)
+
+
+def _confirmed(path: Path) -> set[int]:
+    """Read what was confirmed, as far as it can be believed: else an event goes again, which harms nobody."""
+    found: set[int] = set()
+    size = RANGE.size + CHECKSUM.size
+    data = path.read_bytes() if path.exists() else b""
+    if torn := len(data) % size:
+        os.truncate(path, len(data) - torn)  # what is appended next begins where a range does
+    for start in range(0, len(data) - torn, size):
+        first, after = RANGE.unpack_from(data, start)
+        if data[start : start + size] == _checked((first, after)):
+            found.update(range(first, after))
+    return found
+
+
+def _checked(each: tuple[int, int]) -> bytes:
+    data = RANGE.pack(*each)
+    return data + CHECKSUM.pack(zlib.crc32(data))
 
 
 def _locked(path: Path) -> int:

@@ -20,6 +20,7 @@ class Report:
 
     `accepted` by the stream, `refused` by reason, `spilled` to disk alone, `buffered` in memory or on their way.  What
     it took: requests made, records and bytes accepted, events that throttling or an error held up for another try.
+    `unreadable`: events found damaged on disk, and their bytes; they are in no other figure.
     """
 
     sent: int = 0
@@ -33,6 +34,8 @@ class Report:
     bytes: int = 0
     throttled: int = 0
     retried: int = 0
+    unreadable: int = 0
+    unreadable_bytes: int = 0
     last_error: str = ""
 
     @property
