@@ -81,12 +81,12 @@ def write(declared: Declared, rows: Sequence[Row]) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
-def packed(items: Sequence[Row | bytes], record_limit: int) -> list[tuple[list[int], list[Load]]]:
-    """Pack each event's rows into frames of their own, and lines into others; say which items each group holds."""
-    groups: dict[str, list[int]] = {}
-    for number, item in enumerate(items):
-        groups.setdefault("" if isinstance(item, bytes) else item.declared.event.name, []).append(number)
-    return [(numbers, _loads([items[number] for number in numbers], record_limit)) for numbers in groups.values()]
+def packed(rows: Sequence[Row], record_limit: int) -> list[Load]:
+    """Pack each event's rows into frames of their own."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.declared.event.name, []).append(row)
+    return [load for group in groups.values() for load in _loads(group, record_limit)]
 
 
 @cache
@@ -130,15 +130,15 @@ def _array(column: Column, values: Sequence[Any]) -> Any:
     return texts.cast(kind)
 
 
-def _loads(items: list[Any], record_limit: int) -> list[Load]:
-    if isinstance(items[0], bytes):
-        return framed(items, record_limit)
+def _loads(rows: list[Row], record_limit: int) -> list[Load]:
     try:
-        return fitted("arrow", items, record_limit, partial(write, items[0].declared))
+        return fitted("arrow", rows, record_limit, partial(write, rows[0].declared))
     except (ValueError, TypeError, OverflowError):  # the platform says which event is wrong, and why
-        return framed([_line(row) for row in items], record_limit)
+        return framed(b"".join(map(_line, rows)), len(rows), record_limit)
 
 
 def _line(row: Row) -> bytes:
     said = {name: value for name, value in zip(row.declared.names, row.values, strict=True) if value is not None}
-    return json.dumps({"event": row.declared.event.name, "version": row.declared.event.version, **said}).encode()
+    return (
+        json.dumps({"event": row.declared.event.name, "version": row.declared.event.version, **said}).encode() + b"\n"
+    )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
-from clients.producer.journal import Place
+from clients.producer.batches import Batch, Parcel
 
 LONGEST_PAUSE = 5.0
 FIRST_PAUSE = 0.1
@@ -26,25 +25,14 @@ THROTTLES = frozenset(
 
 
 @dataclass(slots=True, eq=False)
-class Parcel:
-    """A frame on its way: its bytes, its events' places on disk, and what its events took in memory."""
-
-    data: bytes
-    count: int
-    size: int
-    places: list[Place]
-
-
-@dataclass(slots=True, eq=False)
 class Lane:
     """Events that leave in the order in which they came, and what of them was packed and failed."""
 
     key: str | None = None
     hash_key: str | None = None
-    items: list[Any] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
-    size: int = 0
+    batch: Batch = field(default_factory=Batch)
     since: float = 0.0
+    ripe: deque[Batch] = field(default_factory=deque)
     waiting: deque[Parcel] = field(default_factory=deque)
     resume: float = 0.0
     throttles: int = 0
@@ -52,27 +40,34 @@ class Lane:
     rate: float = 0.0
     taken_at: float = 0.0
 
-    def due(self, now: float, linger: float, target: int, hurried: bool) -> float:
+    def ripen(self) -> Batch:
+        """Close the batch that is being filled, and begin another."""
+        batch, self.batch = self.batch, Batch()
+        self.ripe.append(batch)
+        return batch
+
+    def due(self, now: float, linger: float, hurried: bool) -> float:
         """Say at what time this lane has something to send; infinity if it is empty."""
         if self.waiting:
             return self.resume
-        if not self.items:
+        if self.ripe:
+            return max(now, self.resume)
+        if not self.batch.size:
             return float("inf")
-        ripe = now if hurried or self.size >= target else self.since + self.wait(linger)
-        return max(ripe, self.resume)
+        return max(now if hurried else self.since + self.wait(linger), self.resume)
 
     def wait(self, linger: float) -> float:
         """Linger only where that brings more events into the frame, at the rate seen last."""
         return linger if self.rate * linger >= WORTH_WAITING or not self.taken_at else 0.0
 
-    def take(self, now: float) -> tuple[list[Any], list[Place], int]:
-        """Take all events out, and learn at what rate they came."""
-        taken = self.items, self.places, self.size
+    def take(self, now: float) -> list[Batch]:
+        """Take out all that is ripe, and learn at what rate events came."""
+        taken = list(self.ripe)
         if self.taken_at:
-            latest = len(self.items) / max(now - self.taken_at, 1e-3)
+            latest = sum(batch.counted for batch in taken) / max(now - self.taken_at, 1e-3)
             self.rate = (self.rate + latest) / 2
         self.taken_at = now
-        self.items, self.places, self.size = [], [], 0
+        self.ripe.clear()
         return taken
 
     def settle(self, code: str | None, now: float, chance: random.Random) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import os
 import random
 import threading
 import time
@@ -12,15 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 from zlib import crc32
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from clients.producer.encoding import KEY_ROOM, Load, framed, largest_event, line_of
+from clients.producer.batches import OVERHEAD, Batch, Parcel
+from clients.producer.bodies import Entries, take_over
+from clients.producer.encoding import KEY_ROOM, appender, checked, largest_event, last_line, line_of
 from clients.producer.journal import Journal, Place
-from clients.producer.lanes import THROTTLES, Lane, Parcel
+from clients.producer.lanes import THROTTLES, Lane
 from clients.producer.report import Refused, Report
 
 # Limits of Kinesis PutRecords; newer SDKs allow 10 MiB a request, 5 MiB is safe everywhere.
@@ -29,8 +33,11 @@ BYTES_A_REQUEST = 5 * 1024 * 1024
 BYTES_A_RECORD = 1024 * 1024
 
 HASH_KEYS = 2**128  # Kinesis maps keys to shards by ranges of them
-OVERHEAD = 100
-"""Bytes that an event takes in memory beyond its own."""
+FRAME_BYTES = 1024 * 1024
+"""Bytes of events that a frame holds at most: a thousand events share what a record costs, and it stays in a cache."""
+
+FULL = 0.8
+"""Share of a record's limit that a frame is made to fill, so that few come out too large."""
 
 LASTING = frozenset(
     {
@@ -57,8 +64,10 @@ class Producer:
     share `lanes`, each with one frame on its way.  `max_buffer`: bytes of events in memory at most.  `block`: seconds
     that `send` waits for room at most; then the event is refused.  `durable_dir`: keep each event on disk until the
     stream has it, also beyond the process (see `journal`; `fsync` beyond the machine's power too); what memory has no
-    room for waits there, up to `max_disk` bytes.  `columnar`: events that the platform declares travel as Arrow columns
-    (needs pyarrow), each kind in frames of its own, so that order is kept among a key's events of one kind.
+    room for waits there, up to `max_disk` bytes.  `frame_bytes`: what a frame holds at most before it is compressed;
+    less where the events compress so little that their record would pass `record_limit`.  `columnar`: events that the
+    platform declares travel as Arrow columns (needs pyarrow), each kind in frames of its own, so that order is kept
+    among a key's events of one kind.  A process that forks keeps its producer; its child makes another.
     """
 
     def __init__(
@@ -75,35 +84,44 @@ class Producer:
         max_buffer: int = 64 * 1024 * 1024,
         max_disk: int = 1024 * 1024 * 1024,
         block: float = 1.0,
-        frame_bytes: int = 1024 * 1024,
+        frame_bytes: int = FRAME_BYTES,
         record_limit: int = BYTES_A_RECORD,
         columnar: bool = False,
         seed: int | None = None,
     ) -> None:
         self._stream = stream
         self._client = client or default_client()
+        take_over(self._client)
         self._linger, self._block = linger, block
         self._key, self._ordered = key, ordered
         self._max_buffer, self._max_disk = max_buffer, max_disk
         self._half = max_buffer // 2
-        self._target = min(frame_bytes, max_buffer // 4)
+        self._frame_bytes = self._target = min(frame_bytes, max_buffer // 4)
         self._record_limit = record_limit
         self._largest = min(largest_event(record_limit), self._half)
         self._chance = random.Random(seed)  # noqa: S311  # jitter and spreading, no secret
         self._journal = Journal(Path(durable_dir), fsync=fsync) if durable_dir else None
         self._columns = importlib.import_module("clients.producer.columns") if columnar else None
+        self._short = not (self._journal or self._columns)
+        self._append = appender()
         self._lanes = [lane_of(number, lanes) for number in range(lanes)] if ordered else [Lane()]
+        self._only = None if ordered else self._lanes[0]
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
         self._report = Report()
-        self._held = 0  # bytes in memory
+        self._held = 0  # bytes in memory, without those of batches that are being filled
         self._hurried = 0  # how many wait in flush or close
         self._closing = self._closed = False
+        self._why = "the producer is closed; make another"
+        self._watch()
         if self._journal:
             self._report.recovered = self._report.spilled = self._journal.waiting
+            self._report.unreadable = self._journal.unreadable
+            self._report.unreadable_bytes = self._journal.unreadable_bytes
         self._thread = threading.Thread(target=self._run, name=f"producer of {stream}", daemon=True)
         self._thread.start()
         atexit.register(self.close)
+        ALIVE.add(self)
 
     def __enter__(self) -> Producer:
         return self
@@ -115,6 +133,8 @@ class Producer:
     def report(self) -> Report:
         """Account for every event, at this moment."""
         with self._lock:
+            for lane in self._lanes:
+                self._count(lane.batch)
             return replace(self._report, refused=Counter(self._report.refused))
 
     def send(self, event: dict[str, Any] | bytes, key: str | None = None) -> None:
@@ -123,10 +143,19 @@ class Producer:
         The key, for order, is `key` or the event's field that the producer was told.
         """
         try:
-            line = self._row(event) if self._columns else line_of(event, self._largest)
-            name = self._name(event, key) if self._ordered else key or ""
-            with self._lock:
-                self._take(line, name)
+            lane = self._only or self._lane(self._name(event, key))
+            if self._short and isinstance(event, dict):
+                with self._lock:
+                    # In few steps, since at full speed they are a third of the work.
+                    batch = lane.batch
+                    payload = batch.payload
+                    if not payload:
+                        self._begin(lane)
+                    self._append(event, batch)
+                    if len(payload) >= self._alert:
+                        self._look(lane, payload)
+            else:
+                self._take(event, key, lane)
         except Refused as refusal:
             with self._lock:
                 self._report.sent += 1
@@ -149,6 +178,7 @@ class Producer:
         """Send what is left, for so many seconds at most; the rest stays on disk, or is refused as `unconfirmed`."""
         with self._lock:
             self._closing = True
+            self._watch()
         done = self.flush(timeout)
         with self._lock:
             if not self._closed:
@@ -176,53 +206,105 @@ class Producer:
             return line_of(event, self._largest)
         return row
 
-    def _take(self, line: Any, key: str) -> None:
-        size = (len(line) if isinstance(line, bytes) else line.characters) + OVERHEAD
-        place = None
-        if self._journal:
-            place = self._keep(self._journal, line, key, size)
-            if place is None:
-                return
-        elif self._closing or self._held + size > self._max_buffer:
+    def _lane(self, name: str) -> Lane:
+        return self._lanes[crc32(name.encode()) % len(self._lanes)] if self._ordered else self._lanes[0]
+
+    def _look(self, lane: Lane, payload: bytearray) -> None:
+        """See to a batch whose last line makes it full, or finds no room, or is too large for any."""
+        end = len(payload)
+        start = last_line(payload, end - 1)
+        if self._closing or end - start > self._largest or self._in_memory() > self._max_buffer:
+            line = bytes(payload[start : end - 1])
+            del payload[start:]
+            lane.batch.lines -= 1
+            self._put(lane, checked(line, self._largest))
+        elif end >= self._target:
+            self._ripen(lane)
+            self._turn.notify_all()
+
+    def _watch(self) -> None:
+        """Set from what size on a batch needs looking at: before that there is room for sure, whatever others hold."""
+        sure = self._max_buffer - self._held - (len(self._lanes) - 1) * self._target
+        self._alert = 0 if self._closing else min(self._target, self._largest, sure)
+
+    def _put(self, lane: Lane, line: Any) -> None:
+        """Take a line or a row when there is room in memory."""
+        size = size_of(line)
+        if self._closing or self._in_memory() + size > self._max_buffer:
             self._wait_for_room(size)
         self._report.sent += 1
-        self._buffer(line, key, size, place)
+        self._buffer(lane, line, None)
 
-    def _keep(self, journal: Journal, line: bytes, key: str, size: int) -> Place | None:
+    def _take(self, event: dict[str, Any] | bytes, key: str | None, lane: Lane) -> None:
+        """Take an event by the long way: to disk, as columns, or as bytes that somebody else wrote."""
+        line = self._row(event) if self._columns else line_of(event, self._largest)
+        with self._lock:
+            if not self._journal:
+                self._put(lane, line)
+            elif place := self._keep(self._journal, line, self._name(event, key) if self._ordered else key or ""):
+                self._report.sent += 1
+                self._buffer(lane, line, place)
+
+    def _keep(self, journal: Journal, line: bytes, key: str) -> Place | None:
         """Write an event to disk; say where, unless it waits there for room in memory."""
+        size = len(line) + len(key) + OVERHEAD
         if self._closing or not self._has_room(size):
             self._wait_for_room(size)
         try:
             place = journal.append(key, line)
         except OSError as error:
             raise Refused("disk", f"the event could not be written to disk: {error}") from error
-        if self._report.spilled or self._held + size > self._max_buffer:
+        if self._report.spilled or self._in_memory() + size > self._max_buffer:
             self._report.sent += 1
             self._report.spilled += 1
             return None
         journal.skip_to_end()
         return place
 
-    def _buffer(self, line: Any, key: str, size: int, place: Place | None) -> None:
-        lane = self._lanes[crc32(key.encode()) % len(self._lanes)] if self._ordered else self._lanes[0]
-        before, held = lane.size, self._held
-        lane.items.append(line)
-        lane.size = before + size
+    def _buffer(self, lane: Lane, line: Any, place: Place | None) -> None:
+        """Add a line or a row to a lane; the caller counts it elsewhere in the report."""
+        batch = lane.batch
+        if not batch.size:
+            self._begin(lane)
+        if isinstance(line, bytes):
+            batch.payload += line + b"\n"
+            batch.lines += 1
+        else:
+            batch.rows.append(line)
+            batch.characters += line.characters
         if place:
-            lane.places.append(place)
-        self._held = held + size
+            batch.places.append(place)
+        batch.counted += 1
         self._report.buffered += 1
-        if before == 0:
-            lane.since = time.monotonic()
+        if batch.size >= self._target:
+            self._ripen(lane)
             self._turn.notify_all()
-        elif before < self._target <= before + size or held <= self._half < held + size:
-            self._turn.notify_all()
+
+    def _begin(self, lane: Lane) -> None:
+        lane.since = time.monotonic()
+        self._turn.notify_all()
+
+    def _ripen(self, lane: Lane) -> None:
+        batch = lane.ripen()
+        self._count(batch)
+        self._hold(batch.size)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        self._watch()
+
+    def _count(self, batch: Batch) -> None:
+        """Report the events of a batch that came by the short way."""
+        new = batch.count - batch.counted
+        batch.counted += new
+        self._report.sent += new
+        self._report.buffered += new
 
     def _wait_for_room(self, size: int) -> None:
         self._turn.notify_all()
         found = self._turn.wait_for(lambda: self._has_room(size) or self._closing, self._block)
         if self._closing:
-            raise Refused("closed", "the producer is closed; make another")
+            raise Refused("closed", self._why)
         if not found:
             where = "disk" if self._journal else "memory"
             detail = f"{where} is full and the stream took nothing for {self._block} s; send again later"
@@ -231,13 +313,16 @@ class Producer:
     def _has_room(self, size: int) -> bool:
         if self._journal:
             return self._journal.size + size <= self._max_disk
-        return self._held + size <= self._max_buffer
+        return self._in_memory() + size <= self._max_buffer
+
+    def _in_memory(self) -> int:
+        return self._held + sum(lane.batch.size for lane in self._lanes)
 
     def _rushed(self) -> bool:
-        return bool(self._hurried or self._report.spilled) or self._held > self._half
+        return bool(self._hurried or self._report.spilled) or self._in_memory() > self._half
 
     def _nothing_left(self) -> bool:
-        return not self._report.buffered and not self._report.spilled
+        return not (self._report.buffered or self._report.spilled or any(lane.batch.size for lane in self._lanes))
 
     def _run(self) -> None:
         while True:
@@ -245,45 +330,43 @@ class Producer:
                 taken = self._wait_for_work()
                 if self._closed:
                     return
-            for lane, items, places, size in taken:
-                parcels = self._pack(items, places, size)
+            for lane, batch in taken:
+                parcels = batch.pack(self._record_limit, self._columns)
                 with self._lock:
                     lane.waiting.extend(parcels)
+                    self._learn(batch.size, sum(len(parcel.data) for parcel in parcels))
             self._request()
 
-    def _pack(self, items: list[Any], places: list[Place], size: int) -> list[Parcel]:
-        """Pack events into frames of about the size that was asked for, each with its events' places."""
-        step = max(1, len(items) * self._target // size)
-        parcels: list[Parcel] = []
-        for start in range(0, len(items), step):
-            some = items[start : start + step]
-            where = places[start : start + step]
-            groups = self._columns.packed(some, self._record_limit) if self._columns else None
-            for numbers, loads in groups or [(range(len(some)), framed(some, self._record_limit))]:
-                parcels += parcelled(loads, [where[number] for number in numbers] if where else [])
-        return sized(parcels, size)
-
-    def _wait_for_work(self) -> list[tuple[Lane, list[Any], list[Place], int]]:
-        """Wait until a lane is due; take the events of those whose frames are to be packed."""
+    def _wait_for_work(self) -> list[tuple[Lane, Batch]]:
+        """Wait until a lane is due; take the batches that are to be packed."""
         while not self._closed:
             self._load()
-            now = time.monotonic()
-            due = [lane.due(now, self._linger, self._target, self._rushed()) for lane in self._lanes]
+            now, rushed = time.monotonic(), self._rushed()
+            due = [lane.due(now, self._linger, rushed) for lane in self._lanes]
             if min(due) <= now:
-                return [
-                    (lane, *lane.take(now))
-                    for lane, moment in zip(self._lanes, due, strict=True)
-                    if moment <= now and not lane.waiting
-                ]
+                lanes = zip(self._lanes, due, strict=True)
+                free = [lane for lane, moment in lanes if moment <= now and not lane.waiting]
+                return [(lane, batch) for lane in free for batch in self._taken(lane, now)]
             self._turn.wait(None if min(due) == float("inf") else min(due) - now)
         return []
 
+    def _taken(self, lane: Lane, now: float) -> list[Batch]:
+        if lane.batch.size:
+            self._ripen(lane)
+        return lane.take(now)
+
+    def _learn(self, size: int, packed: int) -> None:
+        """Make the next frames as large as their records may be, as full ones tell."""
+        if 2 * size >= self._target:
+            self._target = min(self._frame_bytes, int(FULL * self._record_limit * size / packed))
+            self._watch()
+
     def _load(self) -> None:
         """Bring back from disk what there is room for again."""
-        if self._journal and self._report.spilled and self._held <= self._half:
+        if self._journal and self._report.spilled and self._in_memory() <= self._half:
             for place, key, line in self._journal.read(self._target):
                 self._report.spilled -= 1
-                self._buffer(line, key, len(line) + OVERHEAD, place)
+                self._buffer(self._lane(key), line, place)
 
     def _request(self) -> None:
         """Put what is due in one request, and settle each of its records."""
@@ -292,7 +375,7 @@ class Producer:
             self._report.requests += bool(chosen)
         if not chosen:
             return
-        codes = self._ask([entry(lane, parcel, self._chance) for lane, parcel in chosen])
+        codes = self._ask(Entries(entry(lane, parcel, self._chance) for lane, parcel in chosen))
         with self._lock:
             if not self._closed:
                 for (lane, parcel), code in zip(chosen, codes, strict=True):
@@ -315,7 +398,7 @@ class Producer:
                 chosen.append((lane, parcel))
         return chosen
 
-    def _ask(self, entries: list[dict[str, Any]]) -> list[str | None]:
+    def _ask(self, entries: Entries) -> list[str | None]:
         """Put the records; return for each the code of its failure, if it failed."""
         try:
             answer = self._client.put_records(StreamName=self._stream, Records=entries)
@@ -344,19 +427,46 @@ class Producer:
 
     def _release(self, lane: Lane, parcel: Parcel) -> None:
         lane.waiting.remove(parcel)
-        self._held -= parcel.size
+        self._hold(-parcel.size)
         self._report.buffered -= parcel.count
         if self._journal:
             self._journal.confirm(parcel.places)
 
     def _give_up(self) -> None:
         report = self._report
+        for lane in self._lanes:
+            self._count(lane.batch)
+            lane.batch = Batch()
         if self._journal:
             report.spilled += report.buffered
             self._journal.close()
         elif report.buffered:
             report.refused["unconfirmed"] += report.buffered
         report.buffered = self._held = 0
+
+    def _stay_behind(self) -> None:
+        """Be closed in a child of the process that made this: its thread, and what is buffered, are the parent's."""
+        self._lock = threading.Lock()
+        self._turn = threading.Condition(self._lock)
+        self._closing = self._closed = True
+        self._why = "the producer is the parent process's; make another after the fork"
+        self._report = Report()
+        for lane in self._lanes:
+            lane.batch = Batch()
+        self._watch()
+        if self._journal:
+            self._journal.release()
+
+
+ALIVE: WeakSet[Producer] = WeakSet()
+
+
+def _after_fork() -> None:
+    for producer in ALIVE:
+        producer._stay_behind()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def default_client() -> Any:
@@ -377,22 +487,9 @@ def entry(lane: Lane, parcel: Parcel, chance: random.Random) -> dict[str, Any]:
     return {"Data": parcel.data, "PartitionKey": lane.key, "ExplicitHashKey": lane.hash_key}
 
 
-def parcelled(loads: list[Load], places: list[Place]) -> list[Parcel]:
-    """Give each frame its part of the events' places."""
-    parcels, start = [], 0
-    for load in loads:
-        parcels.append(Parcel(load.data, load.count, 0, places[start : start + load.count]))
-        start += load.count
-    return parcels
-
-
-def sized(parcels: list[Parcel], size: int) -> list[Parcel]:
-    """Give each frame its part of what all their events took in memory."""
-    total = sum(parcel.count for parcel in parcels)
-    for parcel in parcels:
-        parcel.size = size * parcel.count // total
-    parcels[-1].size += size - sum(parcel.size for parcel in parcels)
-    return parcels
+def size_of(line: Any) -> int:
+    """Say what a line or a row takes in memory."""
+    return len(line) + 1 if isinstance(line, bytes) else line.characters + OVERHEAD
 
 
 def worst(chosen: list[tuple[Lane, Parcel]], codes: list[str | None]) -> list[tuple[Lane, str | None]]:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +23,20 @@ import msgspec
 import pyarrow as pa
 import pytest
 import urllib3
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config as BotoConfig
 from botocore.exceptions import ClientError, EndpointConnectionError
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from clients.producer import DirectoryInUse, Producer, Refused, Report, encoding, lanes
+from clients.producer.batches import parcelled
+from clients.producer.bodies import Entries, take_over
 from clients.producer.encoding import Load, framed, largest_event
-from clients.producer.journal import SEGMENT_BYTES, Journal, Place
+from clients.producer.journal import HEAD, SEGMENT_BYTES, Journal, Place, _checked
 from clients.producer.lanes import FIRST_PAUSE, LONGEST_PAUSE, Lane, failed_pause, throttled_pause
-from clients.producer.producer import BYTES_A_RECORD, parcelled, sized
+from clients.producer.producer import BYTES_A_RECORD
 from domain.contract.arrow import arrow_schema
 from domain.events import EVENTS
 from domain.ingest.frames import Codec, unpack
@@ -409,7 +412,7 @@ def test_a_throttled_shard_gets_time_and_an_error_jitter() -> None:
 def test_a_frame_that_is_too_large_for_a_record_is_halved_in_order() -> None:
     lines = [noise(100_000, seed).encode() for seed in range(30)]
 
-    loads = framed(lines, BYTES_A_RECORD)
+    loads = framed(b"".join(line + b"\n" for line in lines), len(lines), BYTES_A_RECORD)
 
     assert len(loads) == 4
     assert all(len(load.data) <= BYTES_A_RECORD - 256 for load in loads)
@@ -419,7 +422,7 @@ def test_a_frame_that_is_too_large_for_a_record_is_halved_in_order() -> None:
 def test_every_place_goes_with_its_frame() -> None:
     places = [Place(1, number) for number in range(7)]
 
-    parcels = sized(parcelled([Load(b"a", 3), Load(b"b", 4)], places), 100)
+    parcels = parcelled([Load(b"a", 3), Load(b"b", 4)], places, 100)
 
     assert [parcel.places for parcel in parcels] == [places[:3], places[3:]]
     assert sum(parcel.size for parcel in parcels) == 100
@@ -433,7 +436,7 @@ def test_frames_are_made_with_whatever_codec_there_is(
         monkeypatch.setitem(sys.modules, name, None)
     encoding._codec.cache_clear()
     try:
-        [load] = framed([b'{"a":1}'] * 100, BYTES_A_RECORD)
+        [load] = framed(b'{"a":1}\n' * 100, 100, BYTES_A_RECORD)
     finally:
         encoding._codec.cache_clear()
 
@@ -445,15 +448,98 @@ def test_json_is_the_same_without_the_fast_encoder(monkeypatch: pytest.MonkeyPat
     event = {"event": "search", "query": 'caf\u00e9 "\n\u2028', "results": 3, "price": 1.5, "none": None, "list": [1]}
     fast = encoding.line_of(event, 1_000)
     monkeypatch.setitem(sys.modules, "msgspec.json", None)
-    encoding._encoder.cache_clear()
+    encoding.appender.cache_clear()
     try:
         slow = encoding.line_of(event, 1_000)
         with pytest.raises(Refused, match="JSON"):
             encoding.line_of({"a": float("nan")}, 1_000)
     finally:
-        encoding._encoder.cache_clear()
+        encoding.appender.cache_clear()
 
     assert slow == fast
+
+
+class Interrupting(tzinfo):
+    """A zone that is asked, in the middle of an event, as its caller is interrupted."""
+
+    def utcoffset(self, _: Any) -> Any:
+        raise KeyboardInterrupt
+
+    dst = tzname = utcoffset
+
+
+def test_an_interrupted_caller_leaves_whole_events_and_a_lock_that_opens() -> None:
+    stream = Stream()
+    with Producer("s", client=stream) as producer:
+        producer.send(any_event(1))
+        with pytest.raises(KeyboardInterrupt):
+            producer.send(any_event(2, text="x" * 100, moment=datetime(2026, 3, 1, tzinfo=Interrupting())))
+        producer.send(any_event(3))
+
+    assert stream.events() == [any_event(1), any_event(3)]
+    assert (producer.report.sent, producer.report.accepted, producer.report.imbalance) == (2, 2, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_leaves_the_producer_to_its_parent(tmp_path: Path, durable: bool) -> None:
+    stream = Stream()
+    producer = Producer("s", client=stream, linger=60, durable_dir=tmp_path / "own" if durable else None)
+    producer.send(any_event(1))
+    child = os.fork()
+    if child == 0:
+        try:
+            with pytest.raises(Refused, match="parent process's; make another after the fork"):
+                producer.send(any_event(2))
+            producer.close()
+            with Producer("s", client=Filed(str(tmp_path / "taken"))) as own:
+                own.send(any_event(3))
+            os._exit(0 if own.report.accepted == 1 else 1)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    producer.send(any_event(4))
+    producer.close()
+
+    assert status == 0
+    assert stream.events() == [any_event(1), any_event(4)]
+    assert producer.report.imbalance == 0
+
+
+def wire(entries: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What boto3 puts on the wire for some records."""
+    seen: list[AWSRequest] = []
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        seen.append(request)
+        response = AWSResponse(request.url, 200, {"content-type": "application/x-amz-json-1.1"}, None)
+        response._content = b'{"Records": []}'
+        return response
+
+    client = boto3.Session("an-id", "a-key", region_name="us-east-1").client("kinesis")
+    client.meta.events.register("before-send.kinesis.PutRecords", answer)
+    take_over(client)
+    take_over(client)
+    client.put_records(StreamName="s", Records=entries)
+    body = seen[0].body
+    assert int(seen[0].headers["Content-Length"]) == len(body)
+    return json.loads(body), {name: str(value) for name, value in seen[0].headers.items()}
+
+
+def test_requests_say_what_boto3_would_say() -> None:
+    chance = random.Random(SEED)
+    entries = [
+        {"Data": chance.randbytes(size), "PartitionKey": key, **more}
+        for size in (0, 1, 2, 3, 1_000)
+        for key, more in (("lane-1", {"ExplicitHashKey": str(2**127)}), ('"quoted" caf\u00e9', {}))
+    ]
+
+    ours, headers = wire(Entries(entries))
+    theirs, _ = wire(entries)
+
+    assert ours == theirs
+    assert "AWS4-HMAC-SHA256" in headers["Authorization"]
 
 
 # Columns
@@ -671,8 +757,126 @@ def test_a_torn_end_takes_no_earlier_event_with_it(tmp_path: Path, cut: int) -> 
     again.close()
 
 
+def any_journal(place: Path, count: int = 100) -> Path:
+    """A journal's only segment, of lines of ten bytes."""
+    journal = Journal(place)
+    for number in range(count):
+        journal.append("k", b"line %05d" % number)
+    journal.close()
+    return next(place.glob("*.events"))
+
+
+EVERY = HEAD + len(b"k") + len(b"line 00000")
+"""Bytes of each of its entries."""
+
+
+@pytest.mark.parametrize(
+    ("first", "size", "lost"),
+    [
+        (40 * EVERY + HEAD + 3, 1, [40]),  # a line
+        (40 * EVERY, 4, [40]),  # a mark
+        (40 * EVERY + 5, 2, [40]),  # a number
+        (40 * EVERY + 8, 4, [40]),  # a length
+        (40 * EVERY + HEAD - 1, 1, [40]),  # a checksum
+        (40 * EVERY + 10, 3 * EVERY, [40, 41, 42, 43]),
+        (0, 1, [0]),
+        (99 * EVERY + HEAD + 3, 1, [99]),
+        (98 * EVERY + 10, EVERY - 10, [98]),
+    ],
+)
+def test_what_is_damaged_on_disk_is_counted_and_takes_nothing_else_along(
+    tmp_path: Path, first: int, size: int, lost: list[int]
+) -> None:
+    path = any_journal(tmp_path)
+    data = bytearray(path.read_bytes())
+    for place in range(first, first + size):
+        data[place] ^= 0xA5
+    path.write_bytes(data)
+
+    again = Journal(tmp_path)
+
+    assert (again.waiting, again.unreadable) == (100 - len(lost), len(lost))
+    assert again.unreadable_bytes == len(lost) * EVERY
+    assert stored(again) == [b"line %05d" % number for number in range(100) if number not in lost]
+    again.close()
+
+
+def test_what_was_confirmed_before_it_was_damaged_is_not_missed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    places = [journal.append("k", b"line %05d" % number) for number in range(100)]
+    journal.confirm(places[10:50])
+    journal.close()
+    path = next(tmp_path.glob("*.events"))
+    data = path.read_bytes()
+    path.write_bytes(data[: 48 * EVERY] + b"\0" * (4 * EVERY) + data[52 * EVERY :])
+
+    again = Journal(tmp_path)
+
+    assert (again.waiting, again.unreadable) == (58, 2)
+    assert len(stored(again)) == 58
+    again.close()
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"\1\2\3\4\5\6\7"])
+def test_a_damaged_note_of_what_was_confirmed_loses_no_event(tmp_path: Path, damage: bytes) -> None:
+    journal = Journal(tmp_path)
+    places = [journal.append("k", b"line %05d" % number) for number in range(10)]
+    journal.confirm(places[:2])
+    journal.confirm(places[4:6])
+    journal.close()
+    note = next(tmp_path.glob("*.sent"))
+    note.write_bytes(damage + note.read_bytes()[len(damage) :] + b"torn")
+
+    again = Journal(tmp_path)
+    assert (again.waiting, again.unreadable) == (8, 0)
+    again.confirm(places[8:])
+    again.close()
+
+    assert Journal(tmp_path).waiting == 6
+
+
+def test_a_producer_sends_what_can_be_read_and_reports_and_keeps_what_cannot(tmp_path: Path) -> None:
+    broken = Producer("s", client=Broken(refused("AccessDeniedException")), durable_dir=tmp_path)
+    for number in range(1_000):
+        broken.send(any_event(number))
+    broken.close(timeout=0.1)
+    path = next(tmp_path.glob("*.events"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+    stream = Stream()
+    with Producer("s", client=stream, durable_dir=tmp_path) as producer:
+        producer.flush()
+
+    report = producer.report
+    assert (report.recovered, report.accepted, report.unreadable, report.imbalance) == (999, 999, 1, 0)
+    assert 0 < report.unreadable_bytes < 200
+    assert len({event["number"] for event in stream.events()}) == 999
+    assert [path.suffix for path in tmp_path.glob("0*")] == [".damaged"]
+    assert Journal(tmp_path).unreadable == 0
+
+
+@given(st.data())
+def test_no_damage_to_a_journal_makes_it_fail_or_hide_anything(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        path = any_journal(Path(place), 20)
+        written = bytearray(path.read_bytes())
+        spots = data.draw(st.lists(st.tuples(st.integers(0, len(written) - 1), st.binary(min_size=1, max_size=40))))
+        for start, noise_there in spots:
+            written[start : start + len(noise_there)] = noise_there[: len(written) - start]
+        path.write_bytes(written)
+
+        journal = Journal(Path(place))
+        found = stored(journal)
+        journal.close()
+
+    assert set(found) <= {b"line %05d" % number for number in range(20)}
+    assert len(found) * EVERY + journal.unreadable_bytes == len(written)
+
+
 def test_what_was_confirmed_of_a_segment_that_is_gone_says_nothing_of_the_next(tmp_path: Path) -> None:
-    (tmp_path / "000000000001.sent").write_bytes(bytes([0, 0, 0, 0, 0, 0, 0, 9]))
+    (tmp_path / "000000000001.sent").write_bytes(_checked((0, 9)))
     journal = Journal(tmp_path)
     journal.append("k", b"line")
     journal.close()
