@@ -12,9 +12,10 @@ if not shutil.which(os.environ.get("JSII_NODE", "node")):  # the CDK's Python st
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from stacks.config import Config, RefusedConfig, config_of, with_broker
+from stacks.config import KINESIS, Config, RefusedConfig, config_of, with_broker
 from stacks.constructs.function import TooLarge
 from stacks.constructs.layer import LayerFailed
+from stacks.experiment import ExperimentStack
 from stacks.ingest import IngestStack
 from stacks.lake import LakeStack
 from stacks.limits import Limits
@@ -37,6 +38,8 @@ def build(app: App, config: Config, env: Environment, *, destroy_data: bool = Fa
     ProcessStack(app, "Rivermill-Process", env=env, lake=lake, config=config)
     TrainStack(app, "Rivermill-Train", env=env, lake=lake, config=config)
     ServeStack(app, "Rivermill-Serve", env=env, lake=lake, config=config)
+    if config.broker == KINESIS:  # its function logs exposures with boto3, which speaks no Kafka
+        ExperimentStack(app, "Rivermill-Experiment", env=env, lake=lake, config=config)
     OrchestrateStack(app, "Rivermill-Orchestrate", env=env, lake=lake, config=config)
     MonitorStack(app, "Rivermill-Monitor", env=env, lake=lake, config=config)
     Tags.of(app).add("project", "rivermill")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domain.events import EVENTS
 from domain.experiment.declaration import Arm, Experiment, Guardrail, Kind, Outcome, check
+from domain.experiment.policies import BetaThompson
 
 BUYERS = Outcome(name="buyers", event="purchase", kind=Kind.PROPORTION, lookback_days=7)
 REVENUE = Outcome(name="revenue", event="purchase", kind=Kind.MEAN, field="amount", cap=500.0, lookback_days=7)
@@ -24,5 +25,15 @@ COLOUR = Experiment(
     layer="colour",
 )
 
-EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (CHECKOUT, COLOUR)}
+RANKING = Experiment(
+    name="ranking",
+    arms=(Arm(name="popular"), Arm(name="recent"), Arm(name="personal")),
+    control="popular",
+    primary=CARTS,
+    policy=BetaThompson(),
+    floor=0.02,
+    layer="ranking",
+)
+
+EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (CHECKOUT, COLOUR, RANKING)}
 check(EXPERIMENTS.values(), EVENTS)

@@ -55,6 +55,18 @@ CONSERVATION_GAPS = Metric(
 )
 PREDICTIONS = Metric("Predictions", "Rows scored for a client.")
 PREDICTIONS_REFUSED = Metric("PredictionsRefused", "Requests that broke their contract.", limit=1_000)
+DECISIONS = Metric("Decisions", "Decisions for units of experiments.")
+DECISIONS_REFUSED = Metric("DecisionsRefused", "Requests for a decision that broke their contract.", limit=1_000)
+DECISIONS_FALLBACK = Metric(
+    "DecisionsFallback",
+    "Decisions by weights that could not be read anew, or the control for want of a store.",
+    limit=100,
+)
+EXPOSURES_LOST = Metric("ExposuresLost", "Exposures that the stream did not take.", limit=100)
+REWARDS_COUNTED = Metric("RewardsCounted", "Rewards that bandits learn from.")
+FEEDBACK_REFUSED = Metric(
+    "FeedbackRefused", "Rewards and exposures that fit no decision, with the reason; none counts.", limit=1_000
+)
 METRICS = (
     RECEIVED,
     LANDED,
@@ -75,4 +87,10 @@ METRICS = (
     CONSERVATION_GAPS,
     PREDICTIONS,
     PREDICTIONS_REFUSED,
+    DECISIONS,
+    DECISIONS_REFUSED,
+    DECISIONS_FALLBACK,
+    EXPOSURES_LOST,
+    REWARDS_COUNTED,
+    FEEDBACK_REFUSED,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aws_cdk import CfnOutput, Duration, Environment, RemovalPolicy, Stack
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
@@ -43,6 +44,8 @@ class LakeStack(Stack):
             self.stream = self._stream(config)
         self.failed_batches = self._queue()
         self.notices = self._topic()
+        self.decisions = self._items("Decisions", names.DECISIONS, of="unit", expires="expires_at")
+        self.bandits = self._items("Bandits", names.BANDITS, of="experiment")
         self._tables(config)
         self._registry()
         CfnOutput(self, "Bucket", value=self.bucket.bucket_name, description="Where everything rests")
@@ -140,6 +143,24 @@ class LakeStack(Stack):
             )
         )
         return topic
+
+    def _items(self, id: str, name: str, *, of: str, expires: str | None = None) -> dynamodb.Table:
+        """Hold items by whose they are; all that is known of a unit, or of a bandit, lies together."""
+        return dynamodb.Table(
+            self,
+            id,
+            table_name=name,
+            partition_key=dynamodb.Attribute(name=of, type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="item", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self.key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            time_to_live_attribute=expires,
+            removal_policy=self.removal,
+        )
 
     def _tables(self, config: Config) -> None:
         optimizer = self._optimizer()

@@ -6,6 +6,8 @@ STREAM = "rivermill-events"
 KAFKA = "rivermill"
 NOTICES = "rivermill-notices"
 FAILED_BATCHES = "rivermill-failed-batches"
+DECISIONS = "rivermill-decisions"
+BANDITS = "rivermill-bandits"
 
 CONSUME = "rivermill-consume"
 COMMIT = "rivermill-commit"
@@ -21,6 +23,8 @@ REGISTER = "rivermill-register"
 DEPLOY = "rivermill-deploy"
 PREDICT = "rivermill-predict"
 START = "rivermill-start"
+DECIDE = "rivermill-decide"
+LEARN = "rivermill-learn"
 FUNCTIONS = (
     CONSUME,
     COMMIT,
@@ -36,6 +40,8 @@ FUNCTIONS = (
     REGISTER,
     DEPLOY,
     PREDICT,
+    DECIDE,
+    LEARN,
 )
 
 DAILY = "rivermill-daily"

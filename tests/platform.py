@@ -234,6 +234,7 @@ KINDS = {
     "stack": ("cloudformation", "describe_stacks", "Stacks", "StackName"),
     "bucket": ("s3", "list_buckets", "Buckets", "Name"),
     "stream": ("kinesis", "list_streams", "StreamNames", ""),
+    "key-value table": ("dynamodb", "list_tables", "TableNames", ""),
     "queue": ("sqs", "list_queues", "QueueUrls", ""),
     "topic": ("sns", "list_topics", "Topics", "TopicArn"),
     "database": ("glue", "get_databases", "DatabaseList", "Name"),

@@ -23,7 +23,14 @@ ROOMS = {
 CORE = {"numpy", "pyarrow", "msgspec", "scipy"}  # what rules may use besides the standard library
 HEAVY = {"boto3", "botocore", "pyspark", "aws_cdk", "constructs", "jsii", "pandas", "sklearn", "pyiceberg"}
 RUNTIME = {"boto3", "botocore"}  # what Lambda's own Python brings
-PACKAGES = {"arrow": {"pyarrow", "msgspec", "pybase64"}, "iceberg": {"pyarrow", "msgspec", "pyiceberg"}}
+PACKAGES = {
+    "arrow": {"pyarrow", "msgspec", "pybase64"},
+    "iceberg": {"pyarrow", "msgspec", "pyiceberg"},
+    "numpy": {"pyarrow", "numpy"},
+}
+COMPUTES = ROOT / "domain" / "experiment" / "policies" / "best.py"
+"""What policies import when they weigh what they have earned, and not before: deciding does not."""
+
 FUNCTIONS = {
     "ingest/consume": "arrow",
     "ingest/commit": "iceberg",
@@ -39,6 +46,8 @@ FUNCTIONS = {
     "train/register": None,
     "serve/deploy": None,
     "serve/predict": None,
+    "experiment/decide": None,
+    "experiment/learn": "numpy",
 }
 
 
@@ -114,7 +123,7 @@ def test_only_readings_of_experiments_need_scipy_and_only_its_light_parts() -> N
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_a_function_imports_only_what_its_runtime_and_its_layer_bring(function: str) -> None:
     layer = FUNCTIONS[function]
-    reached = closure(ROOT / "lambdas" / f"{function}.py", set())
+    reached = closure(ROOT / "lambdas" / f"{function}.py", set()) - ({COMPUTES} if layer != "numpy" else set())
 
     allowed = sys.stdlib_module_names | RUNTIME | {"domain", "lambdas"} | PACKAGES.get(layer or "", set())
     assert tops(sorted(reached)) <= allowed

@@ -142,8 +142,9 @@ def test_nobody_else_may_use_a_resource_of_ours(templates: dict[str, Template]) 
                     assert mine or "aws:SourceAccount" in json.dumps(statement.get("Condition", {})), found["Type"]
 
 
-def test_the_front_asks_for_signed_requests(templates: dict[str, Template]) -> None:
-    [url] = resources(templates["Rivermill-Serve"], "AWS::Lambda::Url").values()
+@pytest.mark.parametrize("stack", ["Serve", "Experiment"])
+def test_the_front_asks_for_signed_requests(templates: dict[str, Template], stack: str) -> None:
+    [url] = resources(templates[f"Rivermill-{stack}"], "AWS::Lambda::Url").values()
 
     assert url["Properties"]["AuthType"] == "AWS_IAM"
 

@@ -231,6 +231,33 @@ def test_the_committer_runs_alone_and_refused_starts_do_not_pile_up(templates: d
     assert (invoking["MaximumRetryAttempts"], invoking["MaximumEventAgeInSeconds"]) == (0, 60)
 
 
+def test_one_learns_at_a_time_and_refused_starts_do_not_pile_up(templates: dict[str, Template]) -> None:
+    experiment = templates["Rivermill-Experiment"]
+    invoking = only(experiment, "AWS::Lambda::EventInvokeConfig")
+
+    assert function(experiment, names.LEARN)["ReservedConcurrentExecutions"] == 1
+    assert (invoking["MaximumRetryAttempts"], invoking["MaximumEventAgeInSeconds"]) == (0, 60)
+    assert only(experiment, "AWS::Events::Rule")["ScheduleExpression"] == "rate(1 minute)"
+
+
+def test_deciding_may_write_decisions_and_exposures_and_read_shares_and_nothing_else(
+    templates: dict[str, Template],
+) -> None:
+    policies = resources(templates["Rivermill-Experiment"], "AWS::IAM::Policy").items()
+    [policy] = [found["Properties"] for name, found in policies if name.startswith("DecideRole")]
+    actions = {
+        action
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+
+    assert {action for action in actions if not action.startswith(("logs:", "xray:", "kms:"))} == {
+        "dynamodb:PutItem",
+        "dynamodb:GetItem",
+        "kinesis:PutRecord",
+    }
+
+
 @pytest.mark.parametrize("name", [names.REDRIVE, names.CONSERVE])
 def test_what_two_would_do_twice_is_done_by_one(templates: dict[str, Template], name: str) -> None:
     assert function(templates["Rivermill-Ingest"], name)["ReservedConcurrentExecutions"] == 1
@@ -254,6 +281,25 @@ def test_whatever_rests_is_encrypted(templates: dict[str, Template]) -> None:
     assert train["OutputDataConfig"]["KmsKeyId"]
     assert validate["ProcessingOutputConfig"]["KmsKeyId"]
     assert all(disk["VolumeKmsKeyId"] for disk in disks)
+
+
+def test_items_are_encrypted_with_our_key_and_can_be_had_back(templates: dict[str, Template]) -> None:
+    tables = {found["Properties"]["TableName"]: found["Properties"] for found in items(templates[LAKE])}
+
+    assert tables.keys() == {names.DECISIONS, names.BANDITS}
+    for table in tables.values():
+        assert table["SSESpecification"] == {
+            "KMSMasterKeyId": {"Fn::GetAtt": ["Key961B73FD", "Arn"]},
+            "SSEEnabled": True,
+            "SSEType": "KMS",
+        }
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert tables[names.DECISIONS]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert "TimeToLiveSpecification" not in tables[names.BANDITS]
+
+
+def items(lake: Template) -> list[Template]:
+    return list(resources(lake, "AWS::DynamoDB::Table").values())
 
 
 def test_nothing_is_reached_without_tls(templates: dict[str, Template]) -> None:

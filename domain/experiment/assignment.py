@@ -38,8 +38,10 @@ def is_eligible(experiment: Experiment, context: Mapping[str, str]) -> bool:
     return all(context.get(condition.key) in condition.values for condition in experiment.eligibility)
 
 
-def assign(experiment: Experiment, unit: str) -> str:
+def assign(experiment: Experiment, unit: str, arm_to_share: Mapping[str, float] | None = None) -> str:
     """Choose the unit's arm by weighted rendezvous hashing: a new weight moves only the units that must move.
+
+    `arm_to_share` stands in the place of the declared weights, as a bandit's shares do.
 
     An arm's score is -ln(u)/weight with u uniform for (unit, arm), and the least score wins: an arm wins with
     probability weight over the sum of weights, and raising one arm's weight only brings units to it (Thaler and
@@ -48,8 +50,9 @@ def assign(experiment: Experiment, unit: str) -> str:
     drawn = _digest(f"arms/{experiment.salt or experiment.name}", unit)
     chosen, least = experiment.control, math.inf
     for arm in experiment.arms:
-        if arm.weight > 0:
-            score = -math.log(_uniform(_mix(drawn ^ _arm_word(arm.name)))) / arm.weight
+        weight = arm.weight if arm_to_share is None else arm_to_share.get(arm.name, 0.0)
+        if weight > 0:
+            score = -math.log(_uniform(_mix(drawn ^ _arm_word(arm.name)))) / weight
             if score < least:
                 chosen, least = arm.name, score
     return chosen

@@ -104,8 +104,12 @@ class Experiment:
     """A question put to units of a population, each of which gets one arm.
 
     `span` is the experiment's own share of its layer: experiments of one layer with spans apart never share a unit.
-    `holdout` is the share of units that no experiment of the layer touches.  With a `policy` the arms' shares are a
-    bandit's to choose, else their weights say.  `minimum_effect` is relative to the control.
+    `holdout` is the share of units that no experiment of the layer touches.  `minimum_effect` is relative to the
+    control.
+
+    With a `policy` the arms' shares are a bandit's to choose, else their weights say.  Each arm that is not `frozen`
+    keeps at least the share `floor`; rewards of decisions that are `half_life_hours` old weigh half.  What a unit got
+    is kept for a bandit, and where `sticky` says so: then it keeps its first arm whatever the weights become.
     """
 
     name: str
@@ -116,6 +120,10 @@ class Experiment:
     control: str = "control"
     unit: str = "user_id"
     policy: Any = None
+    floor: float = 0.0
+    half_life_hours: float | None = None
+    frozen: tuple[str, ...] = ()
+    sticky: bool = False
     layer: str = "default"
     span: tuple[float, float] = (0.0, 1.0)
     holdout: float = 0.0
@@ -128,6 +136,11 @@ class Experiment:
     def outcomes(self) -> tuple[Outcome, ...]:
         """Every outcome that is read, the primary first."""
         return (self.primary, *self.secondary, *(guardrail.outcome for guardrail in self.guardrails))
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether each unit's arm is written down."""
+        return self.sticky or self.policy is not None
 
     @property
     def arm_to_share(self) -> dict[str, float]:
@@ -143,6 +156,7 @@ def check(experiments: Iterable[Experiment], events: Mapping[str, type[Record]])
         _check_names(experiment)
         _check_shares(experiment)
         _check_stopping(experiment)
+        _check_bandit(experiment)
         for outcome in experiment.outcomes:
             _check_outcome(experiment, outcome, events)
     _check_together(known)
@@ -176,6 +190,22 @@ def _check_shares(experiment: Experiment) -> None:
         raise _refuse(experiment, "span", experiment.span, "give a part of (0, 1), the lower end first")
     if not 0 <= experiment.holdout < 1:
         raise _refuse(experiment, "holdout", experiment.holdout, "give a share of at least 0 and below 1")
+
+
+def _check_bandit(experiment: Experiment) -> None:
+    if experiment.policy is not None and not callable(getattr(experiment.policy, "weights", None)):
+        fix = "give a policy that answers weights; one that needs a context is not served"
+        raise _refuse(experiment, "policy", experiment.policy, fix)
+    names = [arm.name for arm in experiment.arms if arm.name != experiment.control]
+    if not set(experiment.frozen) <= set(names):
+        fix = f"name some of {', '.join(names)}; the control is what units of a frozen arm get"
+        raise _refuse(experiment, "frozen", experiment.frozen, fix)
+    free = len(experiment.arms) - len(set(experiment.frozen))
+    if not 0 <= experiment.floor * free <= 1:
+        raise _refuse(experiment, "floor", experiment.floor, f"give a share from 0 to {1 / free:.4g}")
+    life = experiment.half_life_hours
+    if life is not None and not (math.isfinite(life) and life > 0):
+        raise _refuse(experiment, "half_life_hours", life, "give a number of hours above 0, or none")
 
 
 def _check_stopping(experiment: Experiment) -> None:

@@ -47,6 +47,29 @@ def probabilities_of_best(
     return tuple(min(share / total, 1.0) for share in shares)
 
 
+def best_of_betas(shapes: Sequence[tuple[float, float]]) -> tuple[float, ...]:
+    """Return each of several Beta posteriors' probability to be the highest."""
+    a, b = np.array(shapes, dtype=float).T
+    total = a + b
+    deviations = np.sqrt(a * b / (total**2 * (total + 1)))
+
+    def log_density(place: int) -> LogDensity:
+        return lambda at: (a[place] - 1) * np.log(at) + (b[place] - 1) * np.log1p(-at)
+
+    return probabilities_of_best([log_density(place) for place in range(len(a))], a / total, deviations, (0.0, 1.0))
+
+
+def best_of_normals(means: Sequence[float] | Vector, deviations: Sequence[float] | Vector) -> tuple[float, ...]:
+    """Return each of several normal posteriors' probability to be the highest."""
+    middle, spread = np.asarray(means, dtype=float), np.asarray(deviations, dtype=float)
+
+    def log_density(place: int) -> LogDensity:
+        return lambda at: -0.5 * ((at - middle[place]) / spread[place]) ** 2
+
+    densities = [log_density(place) for place in range(len(middle))]
+    return probabilities_of_best(densities, middle, spread, (-np.inf, np.inf))
+
+
 def _edges(means: Vector, deviations: Vector, support: tuple[float, float]) -> Vector:
     low, high = support
     spread = (means[:, None] + deviations[:, None] * SPREADS).ravel()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.experiment.policies.best import best_of_normals
 from domain.experiment.policies.policy import InvalidPolicy
-from domain.experiment.policies.thompson import best_of_normals
 
 Vector = NDArray[np.float64]
 Tensor = NDArray[np.float64]

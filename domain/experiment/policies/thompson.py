@@ -7,9 +7,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from domain.experiment.policies.best import LogDensity, Vector, probabilities_of_best
 from domain.experiment.policies.policy import InvalidPolicy, Tally, draw
 
 
@@ -36,14 +33,9 @@ class BetaThompson:
 
     def weights(self, tallies: Sequence[Tally]) -> tuple[float, ...]:
         """Return each arm's probability to be the best."""
-        a, b = np.array([self._posterior(tally) for tally in tallies]).T
-        total = a + b
-        deviations = np.sqrt(a * b / (total**2 * (total + 1)))
+        from domain.experiment.policies.best import best_of_betas  # noqa: PLC0415 - numpy: who only declares has none
 
-        def log_density(place: int) -> LogDensity:
-            return lambda at: (a[place] - 1) * np.log(at) + (b[place] - 1) * np.log1p(-at)
-
-        return probabilities_of_best([log_density(place) for place in range(len(a))], a / total, deviations, (0.0, 1.0))
+        return best_of_betas([self._posterior(tally) for tally in tallies])
 
     def _posterior(self, tally: Tally) -> tuple[float, float]:
         return self.successes + tally.total, self.failures + max(tally.pulls - tally.total, 0.0)
@@ -73,8 +65,9 @@ class NormalThompson:
 
     def weights(self, tallies: Sequence[Tally]) -> tuple[float, ...]:
         """Return each arm's probability to be the best."""
-        means, deviations = np.array([self._posterior(tally) for tally in tallies]).T
-        return best_of_normals(means, deviations)
+        from domain.experiment.policies.best import best_of_normals  # noqa: PLC0415 - as above
+
+        return best_of_normals(*zip(*map(self._posterior, tallies), strict=True))
 
     def _posterior(self, tally: Tally) -> tuple[float, float]:
         around = tally.squares - tally.pulls * tally.mean**2
@@ -109,17 +102,3 @@ class TopTwoThompson:
     def choose(self, tallies: Sequence[Tally], chance: random.Random) -> int:
         """Choose one arm by the weights: drawing until another arm wins may take for ever."""
         return draw(self.weights(tallies), chance.random())
-
-
-def best_of_normals(means: Vector, deviations: Vector) -> tuple[float, ...]:
-    """Return each of several normal posteriors' probability to be the highest."""
-
-    def log_density(place: int) -> LogDensity:
-        return lambda at: -0.5 * ((at - means[place]) / deviations[place]) ** 2
-
-    return probabilities_of_best(
-        [log_density(place) for place in range(len(means))],
-        means,
-        deviations,
-        (-math.inf, math.inf),
-    )

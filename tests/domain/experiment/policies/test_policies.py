@@ -21,8 +21,8 @@ from domain.experiment.policies import (
     Policy,
     TopTwoThompson,
 )
+from domain.experiment.policies.best import best_of_normals
 from domain.experiment.policies.policy import Tally, draw, with_floor, without
-from domain.experiment.policies.thompson import best_of_normals
 from domain.experiment.policies.upper import divergence
 
 SEED = 20260301

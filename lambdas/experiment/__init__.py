@@ -1,0 +1,1 @@
+"""Decide what units get, and learn from what they do."""

@@ -1,0 +1,157 @@
+"""Answer which arm of an experiment a unit gets, and log the exposure."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from domain.experiment import decision as decisions
+from domain.experiment.asked import BYTES_MAX, Asked, read
+from domain.experiment.decision import Decision
+from domain.experiments import EXPERIMENTS
+from domain.metrics import DECISIONS, DECISIONS_FALLBACK, DECISIONS_REFUSED, EXPOSURES_LOST
+from domain.serve.http import answer, posted
+from domain.serve.refusal import InvalidRequest
+from lambdas.experiment.bandits import Bandits
+from lambdas.experiment.decisions import Decisions
+from lambdas.experiment.settings import DecideSettings
+
+FRESH_SECONDS = 10.0
+REMEMBERED = 50_000
+"""Units that a warm process remembers; about 20 MB."""
+
+settings = cache(DecideSettings.read)
+
+
+@cache
+def client(service: str) -> Any:
+    """Connect to a service; a person waits, so it is given up soon."""
+    config = Config(connect_timeout=0.5, read_timeout=1, retries={"total_max_attempts": 2, "mode": "standard"})
+    return boto3.client(service, config=config)
+
+
+@dataclass(slots=True)
+class Shares:
+    """A bandit's shares as they were read last, and when, by the process's clock; None until it publishes."""
+
+    arm_to_share: dict[str, float] | None
+    read_at: float
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a warm process remembers: each bandit's shares, and units whose exposure is logged."""
+
+    shares: dict[str, Shares] = field(default_factory=dict)
+    told: OrderedDict[tuple[str, str], Decision] = field(default_factory=OrderedDict)
+
+    def remember(self, decision: Decision) -> None:
+        """Remember a decision, and forget the one not asked for longest."""
+        self.told[decision.experiment, decision.unit] = decision
+        if len(self.told) > REMEMBERED:
+            self.told.popitem(last=False)
+
+    def recall(self, experiment: str, unit: str) -> Decision | None:
+        """Say what was decided, if it is remembered."""
+        found = self.told.get((experiment, unit))
+        if found:
+            self.told.move_to_end((experiment, unit))
+        return found
+
+
+memory = cache(Memory)
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Answer one request of a function URL (payload format 2.0)."""
+    try:
+        asked = read(posted(event, BYTES_MAX), EXPERIMENTS)
+    except InvalidRequest as refusal:
+        DECISIONS_REFUSED.emit(1)
+        return answer(refusal.status, refusal.body())
+    decision = decide(asked)
+    DECISIONS.emit(1, Experiment=asked.experiment.name)
+    if decision.reason in decisions.FALLBACKS:
+        DECISIONS_FALLBACK.emit(1, Reason=decision.reason)
+    said = asdict(decision)
+    said["decision"] = said.pop("decision_id")
+    return answer(200, said)
+
+
+def decide(asked: Asked) -> Decision:
+    """Decide for a unit, or repeat what was decided, and log the exposure once while the process is warm."""
+    experiment = asked.experiment
+    if reason := decisions.excluded(experiment, asked.unit, asked.context):
+        return decisions.control(experiment, asked.unit, reason)
+    if known := memory().recall(experiment.name, asked.unit):
+        return known
+    now = datetime.now(timezone.utc)
+    try:
+        decision, at = _keep(asked, now) if experiment.is_kept else (_fresh(asked), now)
+    except (BotoCoreError, ClientError) as fault:
+        print(json.dumps({"fallback": "control", "experiment": experiment.name, "fault": _code(fault)}))
+        return decisions.control(experiment, asked.unit, decisions.UNAVAILABLE)
+    if decision.decision_id and _log(decision, at) and decision.reason not in decisions.FALLBACKS:
+        memory().remember(decision)
+    return decision
+
+
+def _fresh(asked: Asked) -> Decision:
+    return decisions.decide(asked.experiment, asked.unit, asked.context)
+
+
+def _keep(asked: Asked, now: datetime) -> tuple[Decision, datetime]:
+    """Decide by the published shares unless the unit was decided before; raise if that cannot be known."""
+    published, is_stale = _shares(asked)
+    wanted = decisions.decide(asked.experiment, asked.unit, asked.context, published)
+    if standing := Decisions(client("dynamodb"), settings().decisions).keep(wanted, now):
+        return decisions.kept(asked.experiment, asked.unit, standing.arm, standing.propensity), standing.at
+    return decisions.because(wanted, decisions.STALE) if is_stale else wanted, now
+
+
+def _shares(asked: Asked) -> tuple[dict[str, float] | None, bool]:
+    """Return a bandit's shares, None before it published any, and whether they are older than they should be.
+
+    Raises what the table raised if they were never read.
+    """
+    name = asked.experiment.name
+    if asked.experiment.policy is None:
+        return None, False
+    known = memory().shares.get(name)
+    if known and time.monotonic() - known.read_at < FRESH_SECONDS:
+        return known.arm_to_share, False
+    try:
+        found = Bandits(client("dynamodb"), settings().bandits).published(name)
+    except (BotoCoreError, ClientError) as fault:
+        if known is None:
+            raise
+        print(json.dumps({"fallback": "last known weights", "experiment": name, "fault": _code(fault)}))
+        return known.arm_to_share, True
+    shares = dict(found.arm_to_share) if found else None
+    memory().shares[name] = Shares(shares, time.monotonic())
+    return shares, False
+
+
+def _log(decision: Decision, at: datetime) -> bool:
+    """Put the exposure on the stream; tell whether it is there."""
+    data = json.dumps(decisions.exposure(decision, at)).encode()
+    try:
+        client("kinesis").put_record(StreamName=settings().stream, Data=data, PartitionKey=decision.unit)
+    except (BotoCoreError, ClientError) as fault:
+        print(json.dumps({"exposure_lost": decision.decision_id, "fault": _code(fault)}))
+        EXPOSURES_LOST.emit(1)
+        return False
+    return True
+
+
+def _code(fault: BotoCoreError | ClientError) -> str:
+    return str(fault.response["Error"]["Code"]) if isinstance(fault, ClientError) else type(fault).__name__

@@ -1,0 +1,25 @@
+"""What the experiment stack tells its functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from domain.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class DecideSettings(Settings):
+    """Where decisions are kept, where bandits publish their shares, and the stream for exposures."""
+
+    decisions: str
+    bandits: str
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearnSettings(Settings):
+    """Where receipts and data files are, where decisions are kept, and where bandits count and publish."""
+
+    bucket: str
+    decisions: str
+    bandits: str

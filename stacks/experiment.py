@@ -1,0 +1,86 @@
+"""Experiment: what units get, and what is learned from them."""
+
+from __future__ import annotations
+
+from aws_cdk import CfnOutput, Duration, Environment, Stack
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from lambdas.experiment.settings import DecideSettings, LearnSettings
+from stacks import names
+from stacks.config import Config
+from stacks.constructs.function import Function
+from stacks.constructs.grants import grant_files, grant_key
+from stacks.constructs.layer import Layer
+from stacks.lake import LakeStack
+
+MINUTE = events.Schedule.rate(Duration.minutes(1))
+
+
+class ExperimentStack(Stack):
+    """Decide at serve time by shares that are learned each minute from the rewards that landed."""
+
+    def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
+        super().__init__(scope, id, env=env, description="Rivermill: decisions of experiments, and learning from them")
+        self.lake, self.config = lake, config
+        self._decide()
+        self._learn()
+
+    def _decide(self) -> None:
+        lake = self.lake
+        decide = Function(
+            self,
+            "Decide",
+            name=names.DECIDE,
+            module="experiment.decide",
+            settings=DecideSettings(
+                decisions=lake.decisions.table_name, bandits=lake.bandits.table_name, stream=lake.stream.stream_name
+            ),
+            config=self.config,
+            timeout=Duration.seconds(10),
+            memory_mb=512,
+        )
+        allow(decide.role, ["dynamodb:PutItem"], lake.decisions.table_arn)
+        allow(decide.role, ["dynamodb:GetItem"], lake.bandits.table_arn)
+        allow(decide.role, ["kinesis:PutRecord"], lake.stream.stream_arn)
+        grant_key(decide.role, lake.key)
+        url = decide.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
+        CfnOutput(self, "DecideUrl", value=url.url, description="Where decisions are asked for, with SigV4")
+
+    def _learn(self) -> None:
+        lake = self.lake
+        learn = Function(
+            self,
+            "Learn",
+            name=names.LEARN,
+            module="experiment.learn",
+            settings=LearnSettings(
+                bucket=lake.bucket.bucket_name,
+                decisions=lake.decisions.table_name,
+                bandits=lake.bandits.table_name,
+            ),
+            config=self.config,
+            layers=[Layer(self, "Arrow", name="arrow"), Layer(self, "Numpy", name="numpy")],
+            timeout=Duration.minutes(5),
+            memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
+            reserved_concurrency=1,  # a second would find the first's marks, and be of no use
+            retries=0,  # the next minute comes by itself
+            event_age=Duration.minutes(1),
+        )
+        reads = ["receipts/", "landing/exposure/", "landing/reward/"]
+        grant_files(learn.role, lake.bucket, reads=reads, lists=["receipts/"])
+        grant_key(learn.role, lake.key)
+        allow(learn.role, ["dynamodb:BatchGetItem", "dynamodb:PutItem"], lake.decisions.table_arn)
+        verbs = ("GetItem", "PutItem", "Query", "UpdateItem")
+        allow(learn.role, [f"dynamodb:{verb}" for verb in verbs], lake.bandits.table_arn)
+        events.Rule(
+            self, "EveryMinute", schedule=MINUTE, targets=[targets.LambdaFunction(learn.function, retry_attempts=0)]
+        )
+
+
+def allow(role: iam.Role, actions: list[str], resource: str) -> None:
+    """Allow actions on one resource."""
+    role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
