@@ -24,6 +24,8 @@ replay: .venv/ready       ## curate arrivals again beside the tables and compare
 	@python -m clients.operations replay --from "$(FROM)" --to "$(TO)" --swap "$(SWAP)" --accept "$(ACCEPT)" --dry-run "$(DRY_RUN)"
 account: .venv/ready      ## prove that a past day adds up, yesterday if nobody says: [DAY=]
 	@python -m clients.operations account --day "$(DAY)"
+readout: .venv/ready      ## read an experiment: EXPERIMENT=; a page, figures and pictures in build/readout
+	@python -m clients.readout --experiment "$(EXPERIMENT)"
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
 test: .venv/ready-test    ## everything
@@ -39,4 +41,4 @@ node: .venv/ready
 	@python -m local.tools && npm ci --silent --no-fund --no-audit && touch $@
 .venv/ready-test: .venv/ready requirements-test.txt
 	@pip install -q --disable-pip-version-check -r requirements-test.txt && touch $@
-.PHONY: node demo local synth deploy redrive replay account check test bench
+.PHONY: node demo local synth deploy redrive replay account readout check test bench

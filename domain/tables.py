@@ -188,6 +188,29 @@ class Example(Record):
     purchased: Annotated[bool, Field("The label: whether an order followed in the same session.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic(Record):
+    """What an experiment's readings need of the units of one arm: counts, means and products about the means."""
+
+    experiment: Annotated[str, Field("The experiment.")]
+    as_of: Annotated[datetime, Field("Start of the day up to whose end events are counted.")]
+    day: Annotated[str, Field("Day of the units' first exposure, YYYY-MM-DD in UTC.")]
+    arm: Annotated[str | None, Field("Their arm; none for units that were shown several and count nowhere.")] = None
+    slice: Annotated[str, Field("What they had in common when first exposed, as device=mobile; all for all.")]
+    outcome: Annotated[str | None, Field("What was measured; none where units are only counted.")] = None
+    count: Annotated[int, Field("How many units.", minimum=0)]
+    value: Annotated[float, Field("Mean of a unit's value after its first exposure; of a quantile, of its events.")]
+    denominator: Annotated[float, Field("Mean of a ratio's denominator.")]
+    covariate: Annotated[float, Field("Mean of the value in the period before the exposure.")]
+    value_value: Annotated[float, Field("Sum over units of the squared distance from the mean value.")]
+    value_denominator: Annotated[float, Field("Sum over units of the product of both distances from their means.")]
+    value_covariate: Annotated[float, Field("The same of value and covariate.")]
+    denominator_denominator: Annotated[float, Field("The same of the denominator alone.")]
+    denominator_covariate: Annotated[float, Field("The same of denominator and covariate.")]
+    covariate_covariate: Annotated[float, Field("The same of the covariate alone.")]
+    histogram: Annotated[str | None, Field("A quantile's events by bucket, a JSON object.")] = None
+
+
 PROPENSITY_FEATURES: tuple[Column, ...] = Opening.columns() + History.columns()
 """What a propensity model sees; also the contract of a request for a prediction."""
 
@@ -244,6 +267,14 @@ PROPENSITY = by_subject(
     doc="What a propensity model learns from: the user and the session as known at the moment, and the label.",
     time="moment",
 )
+STATISTICS = Table(
+    "features",
+    "statistics",
+    f"{Statistic.__doc__}",
+    Statistic.columns(),
+    Partition("as_of", "day"),
+    ("experiment", "outcome", "day"),
+)
 
 TABLES: tuple[Table, ...] = (
     *RAW.values(),
@@ -255,4 +286,5 @@ TABLES: tuple[Table, ...] = (
     USERS,
     OPENINGS,
     PROPENSITY,
+    STATISTICS,
 )

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from domain.events import EVENTS
 from domain.process.sessions import INTERACTIONS
-from domain.tables import CURATED, OPENINGS, PROPENSITY, RAW, SESSIONS, USERS, Table
+from domain.tables import CURATED, OPENINGS, PROPENSITY, RAW, SESSIONS, STATISTICS, USERS, Table
 
 interactions = tuple(CURATED[event] for event in INTERACTIONS)
+
+measurable = tuple(CURATED.values())  # whatever an experiment may declare as its outcome, and who was exposed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,7 @@ JOBS = (
     Job(module="train.dataset", reads=(OPENINGS, USERS), writes=(PROPENSITY,), files=("training/",), daily=True),
     COMPACT,
     REPLAY,
+    Job(module="experiment.readout", reads=measurable, writes=(STATISTICS,)),
 )
 """All of them; those of the day in the order in which it runs them."""
 

@@ -1,0 +1,52 @@
+"""`python -m clients.readout --experiment NAME`: read an experiment from the lake, tell it and write its page."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from clients.readout.lake import CannotBeRead, statistics
+from clients.readout.page import write
+from clients.readout.table import lines
+from domain.experiment.declaration import Experiment
+from domain.experiment.readout import NoStatistics, read
+from domain.experiment.statistics import snapshots
+from domain.experiments import EXPERIMENTS
+
+RUN = 'aws glue start-job-run --job-name rivermill-readout --arguments \'{"--day":"YYYY-MM-DD","--run":"readout"}\''
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read it; the exit code is 2 where it cannot be read, 1 where its sample ratio is broken."""
+    parser = ArgumentParser(prog="clients.readout", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--folder", type=Path, default=Path("build/readout"))
+    asked = parser.parse_args(arguments)
+    try:
+        experiment = declared(asked.experiment)
+        readout = read(experiment, snapshots(statistics(experiment.name)))
+    except NoStatistics as nothing:
+        print(f"rivermill: {nothing}; sum a day up with\n  {RUN}", file=sys.stderr)
+        return 2
+    except (CannotBeRead, BotoCoreError, ClientError) as refusal:
+        print(f"rivermill: {refusal}", file=sys.stderr)
+        return 2
+    print("\n".join(lines(readout)))
+    print(write(readout, asked.folder / experiment.name))
+    return int(readout.ratio.is_broken)
+
+
+def declared(name: str) -> Experiment:
+    """Find an experiment by its name; raise CannotBeRead for one that is not declared."""
+    if name not in EXPERIMENTS:
+        known = ", ".join(sorted(EXPERIMENTS))
+        raise CannotBeRead(f"EXPERIMENT is {name!r}, which is not declared: name one of {known}")
+    return EXPERIMENTS[name]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

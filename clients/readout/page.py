@@ -1,0 +1,130 @@
+"""Write a readout as a page with its pictures, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from datetime import date
+from enum import Enum
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from clients.readout.pictures import draw
+from clients.readout.table import HEAD, cells
+from domain.experiment.readout import Finding, Readout
+from domain.experiment.words import conclusions, share
+
+TEMPLATE = Path(__file__).with_name("page.html")
+CAPTIONS = {
+    "forest": "Relative to the control. A tick is a guardrail's margin; slices are to look at, not to conclude from.",
+    "course": "What was known at the end of each day. The dashed line is how far out the statistic must lie to stop.",
+}
+ODDS = ("outcome", "arm", "difference", "better", "best", "loss", "equivalent")
+
+
+def write(readout: Readout, folder: Path) -> Path:
+    """Write `page.html`, `readings.json` and the pictures into `folder`; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "readings.json").write_text(json.dumps(as_json(readout), indent=1) + "\n", encoding="utf-8")
+    pictures = draw(readout, folder)
+    page = folder / "page.html"
+    page.write_text(render(readout, pictures), encoding="utf-8")
+    return page
+
+
+def as_json(readout: Readout) -> dict[str, Any]:
+    """Turn a readout into JSON; what cannot be estimated is null, and says why beside it."""
+    known: dict[str, Any] = _plain(readout)
+    known["experiment"] = readout.experiment.name
+    return {**known, "conclusions": conclusions(readout)}
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        named = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {name: _plain(part) for name, part in named.items() if name != "experiment"}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, Enum | date):
+        return value.value if isinstance(value, Enum) else value.isoformat()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def render(readout: Readout, pictures: Sequence[str]) -> str:
+    """Render the whole page."""
+    look, stopping = readout.look, readout.experiment.stopping
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(readout.experiment.name),
+        subtitle=f"as of {look.as_of} · day {look.elapsed} of {stopping.days} · {stopping.design.value} design",
+        alarm=" alarm" if readout.ratio.is_broken else "",
+        conclusions="".join(f"<li>{escape(said)}</li>" for said in conclusions(readout)),
+        cards="".join(_cards(readout)),
+        pictures="".join(_figure(name) for name in pictures),
+        findings=_rows(HEAD, [cells(found) for found in readout.findings]),
+        odds=_rows(ODDS, [_odds(found) for found in readout.findings if found.belief]),
+        slices=_rows(("slice", *HEAD), [(found.slice, *cells(found)[:-1], "") for found in readout.slices]),
+        course=_rows(("day", "units", "bound", "ratio, always valid", *_arms(readout)), _course(readout)),
+        declared=escape(json.dumps(_declared(readout), indent=1)),
+    )
+
+
+def _cards(readout: Readout) -> Iterable[str]:
+    for arm, count in readout.arm_to_units.items():
+        part = count / max(1, sum(readout.arm_to_units.values()))
+        yield _card(f"{count:,}", f"units saw {arm}", f"{part:.2%} of all")
+    yield _card(f"{readout.excluded:,}", "saw several arms", "left out")
+    ratio = readout.ratio
+    yield _card(
+        "BROKEN" if ratio.is_broken else "not asked" if ratio.why else "holds", "sample ratio", _p_values(readout)
+    )
+
+
+def _p_values(readout: Readout) -> str:
+    ratio = readout.ratio
+    return ratio.why or f"p = {ratio.p_value:.2g} today, {ratio.anytime:.2g} over all looks"
+
+
+def _odds(found: Finding) -> tuple[str, ...]:
+    odds = found.belief
+    assert odds is not None
+    interval = f"{odds.mean:+.4g} ({odds.low:+.4g} to {odds.high:+.4g})"
+    chances = (f"{odds.better:.2%}", f"{odds.best:.2%}", f"{odds.loss:.3g}", f"{odds.equivalent:.2%}")
+    return (found.outcome, found.arm, interval, *chances)
+
+
+def _course(readout: Readout) -> Iterable[Sequence[str]]:
+    for point in readout.course:
+        effects = (share(point.arm_to_finding[arm].reading.relative) for arm in _arms(readout))
+        look = point.look
+        anytime = "" if math.isnan(point.ratio.anytime) else f"{point.ratio.anytime:.2g}"
+        yield (look.as_of.isoformat(), f"{look.units:,}", f"{look.bound:.2f}", anytime, *effects)
+
+
+def _arms(readout: Readout) -> list[str]:
+    return [arm.name for arm in readout.experiment.arms if arm.name != readout.experiment.control]
+
+
+def _declared(readout: Readout) -> dict[str, Any]:
+    known = asdict(readout.experiment)
+    return {name: _plain(value) for name, value in known.items() if name != "policy"}
+
+
+def _card(figure: str, name: str, note: str) -> str:
+    return f'<div class="card"><b>{escape(figure)}</b><span>{escape(name)}</span><i>{escape(note)}</i></div>'
+
+
+def _figure(name: str) -> str:
+    caption = escape(CAPTIONS[name])
+    return f'<figure><img src="{name}.svg" alt="{name}: {caption}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    top = "".join(f"<th>{escape(name)}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
