@@ -10,6 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from domain.experiment.declaration import Better
 from domain.experiment.readout import Finding, Readout
 from domain.experiment.words import HARDLY
 
@@ -48,7 +49,8 @@ def forest(readout: Readout, figure: Figure) -> None:
         axes.plot([reading.relative_low, reading.relative_high], [-row, -row], color=colour, linewidth=1.4)
         axes.plot([reading.relative], [-row], color=colour, marker="o")
         if found.margin is not None:
-            axes.plot([-found.margin], [-row], color=INK, marker="|", markersize=14)
+            loss = found.margin if found.better is Better.LOWER else -found.margin
+            axes.plot([loss], [-row], color=INK, marker="|", markersize=14)
     axes.axvline(0, color=MUTED, linestyle=":")
     axes.set_yticks([-row for row in range(len(rows))], [_label(found) for found in rows])
     axes.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1.0))

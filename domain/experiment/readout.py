@@ -76,6 +76,7 @@ class Finding:
     """
 
     outcome: str
+    better: Better
     role: Role
     arm: str
     slice: str
@@ -259,6 +260,7 @@ def _compared(
         found.append(
             Finding(
                 outcome=outcome.name,
+                better=outcome.better,
                 role=role,
                 arm=name,
                 slice=slice_,
@@ -405,8 +407,7 @@ def _verdict(
         points = (point for point in course if point.look.as_of == stopped.get(finding.arm))
         shown = next((point.arm_to_finding[finding.arm] for point in points), None)
     if shown is not None:
-        outcome = next(outcome for outcome in experiment.outcomes if outcome.name == finding.outcome)
-        better = (shown.reading.effect > 0) is (outcome.better is Better.HIGHER)
+        better = (shown.reading.effect > 0) is (finding.better is Better.HIGHER)
         return Verdict.BETTER if better else Verdict.WORSE
     return Verdict.NONE if look.is_last else Verdict.OPEN
 

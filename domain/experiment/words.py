@@ -105,12 +105,12 @@ def _of_guardrail(finding: Finding, margin: float) -> str:
     if finding.verdict is Verdict.NOTHING:
         return f"{start}: {finding.reading.why}."
     if finding.verdict is Verdict.HOLDS:
-        return f"{start} holds: a loss of {margin:.0%} or more is excluded."
+        return f"{start} holds: a worsening by {margin:.0%} or more is excluded."
     if finding.verdict is Verdict.BREAKS:
-        return f"{start} BREAKS: the loss is more than {margin:.0%}. Do not choose this arm."
+        return f"{start} BREAKS: it is worse by more than {margin:.0%}. Do not choose this arm."
     if finding.verdict is Verdict.UNTRUSTED:
         return f"{start} is not to be trusted."
-    return f"{start} is open: a loss of {margin:.0%} is not yet excluded, {size(finding)}."
+    return f"{start} is open: a worsening by {margin:.0%} is not yet excluded, {size(finding)}."
 
 
 def _secondary(readout: Readout) -> Iterator[str]:

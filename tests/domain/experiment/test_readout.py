@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,16 +15,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from domain.experiment.declaration import Arm, Better, Design, Experiment, Guardrail, Kind, Outcome, Stopping
-from domain.experiment.histogram import of_values
 from domain.experiment.looks import looks
 from domain.experiment.moments import of_rows
 from domain.experiment.readout import NoStatistics, Readout, Verdict, read, sample_ratio
 from domain.experiment.statistics import MEASURES, Summary, as_row, of_row, snapshots
 from domain.experiment.words import conclusions
+from tests.domain.experiment.simulated import Row, simulated
 
 SEED = 20260301
 START = date(2026, 3, 2)
-Row = dict[str, Any]
 
 BUYERS = Outcome(name="buyers", event="purchase", kind=Kind.PROPORTION)
 SPENT = Outcome(name="spent", event="purchase", kind=Kind.MEAN, field="amount", lookback_days=7)
@@ -40,47 +38,6 @@ TRIAL = Experiment(
     guardrails=(Guardrail(outcome=CARTS, margin=0.1),),
     stopping=Stopping(days=7, looks=7),
 )
-
-
-def summed(outcome: Outcome, orders: np.ndarray, amounts: np.ndarray, before: np.ndarray) -> Row:
-    """Sum up units' orders, amounts and earlier amounts as the job does."""
-    nothing = np.zeros(len(orders))
-    value, below = {
-        "buyers": (np.minimum(orders, 1), nothing),
-        "spent": (amounts, nothing),
-        "carts": (orders, nothing),
-        "basket": (amounts, orders),
-        "typical": (orders, nothing),
-    }[outcome.name]
-    covariate = before if outcome.lookback_days else nothing
-    counted = of_values(amounts[orders > 0] / orders[orders > 0]) if outcome.kind is Kind.QUANTILE else None
-    rows = np.column_stack([value, below, covariate]).astype(float)
-    return as_row(Summary(of_rows(MEASURES, rows), counted))
-
-
-def simulated(
-    seed: int,
-    effect: float = 0.0,
-    experiment: Experiment = TRIAL,
-    *,
-    days: int = 7,
-    a_day: int = 400,
-    share: float = 0.5,
-) -> list[Row]:
-    """Let units come for some days and be read each evening; the arms after the control multiply orders."""
-    random, known, rows = np.random.default_rng(seed), list[Row](), list[Row]()
-    for day in (START + timedelta(days=number) for number in range(days)):
-        arms = len(experiment.arms)
-        shares = [1 - share, *[share / (arms - 1)] * (arms - 1)]
-        for place, (arm, count) in enumerate(zip(experiment.arms, random.multinomial(a_day, shares), strict=True)):
-            kind = random.gamma(2, 0.5, count)
-            orders = random.poisson(kind * (1 + effect * (place > 0))).astype(float)
-            figures = orders, orders * random.lognormal(3, 0.2, count), random.poisson(3 * kind) * 20.0
-            key = {"day": day.isoformat(), "arm": arm.name, "slice": "all"}
-            known.append({**key, "outcome": None, "count": count})
-            known += [{**key, "outcome": o.name, **summed(o, *figures)} for o in experiment.outcomes]
-        rows += [{**row, "as_of": day} for row in known]
-    return rows
 
 
 def readout(rows: list[Row], experiment: Experiment = TRIAL) -> Readout:
@@ -101,8 +58,7 @@ def test_where_there_is_no_effect_few_readouts_conclude_one_however_often_they_a
     """Of 200 experiments with seven looks each; 5 % and four standard errors of the count are 22."""
     experiment = designed(design)
     concluded = sum(
-        has_concluded(readout(simulated(SEED + seed, experiment=experiment, a_day=200), experiment))
-        for seed in range(200)
+        has_concluded(readout(simulated(SEED + seed, 0.0, experiment, a_day=200), experiment)) for seed in range(200)
     )
 
     assert concluded <= 22
@@ -114,7 +70,7 @@ def test_naive_peeking_would_have_concluded_far_more_often() -> None:
     experiment = designed(Design.GROUP_SEQUENTIAL)
     peeked = 0
     for seed in range(60):
-        course = readout(simulated(SEED + seed, experiment=experiment, a_day=200), experiment).course
+        course = readout(simulated(SEED + seed, 0.0, experiment, a_day=200), experiment).course
         peeked += any(point.arm_to_finding["new"].reading.p_value < 0.05 for point in course)
 
     assert peeked >= 7  # of 60; 16 % are expected, a design that holds has 3
@@ -133,7 +89,7 @@ def test_a_planted_effect_is_found_with_its_size(design: Design) -> None:
 
 
 def test_every_outcome_is_read_and_every_guardrail_held() -> None:
-    found = readout(simulated(SEED, 0.2, a_day=4000))
+    found = readout(simulated(SEED, 0.2, TRIAL, a_day=4000))
 
     assert {finding.outcome for finding in found.findings} == {outcome.name for outcome in TRIAL.outcomes}
     assert found.of("buyers", "new").verdict is Verdict.BETTER
@@ -143,7 +99,7 @@ def test_every_outcome_is_read_and_every_guardrail_held() -> None:
 
 
 def test_a_guardrail_that_is_lost_is_said_to_break() -> None:
-    found = readout(simulated(SEED, -0.3, a_day=4000))
+    found = readout(simulated(SEED, -0.3, TRIAL, a_day=4000))
 
     assert found.of("carts", "new").verdict is Verdict.BREAKS
     assert any("BREAKS" in said for said in conclusions(found))
@@ -161,7 +117,7 @@ def test_what_should_fall_is_better_when_it_falls() -> None:
 
 
 def test_a_covariate_narrows_the_interval() -> None:
-    rows = simulated(SEED, 0.1)
+    rows = simulated(SEED, 0.1, TRIAL)
     plain = replace(TRIAL, primary=replace(SPENT, lookback_days=0))
 
     assert (
@@ -171,7 +127,7 @@ def test_a_covariate_narrows_the_interval() -> None:
 
 
 def test_a_broken_ratio_stands_above_every_result() -> None:
-    found = readout(simulated(SEED, 0.3, a_day=4000, share=0.45))
+    found = readout(simulated(SEED, 0.3, TRIAL, a_day=4000, share=0.45))
 
     assert found.ratio.is_broken
     assert conclusions(found)[0].startswith("Conclude nothing")
@@ -179,7 +135,7 @@ def test_a_broken_ratio_stands_above_every_result() -> None:
 
 
 def test_the_ratio_is_the_chi_square_test_of_the_counts() -> None:
-    [*_, last] = snapshots(simulated(SEED))
+    [*_, last] = snapshots(simulated(SEED, 0.0, TRIAL))
     units = list(last.arm_to_units.values())
 
     assert sample_ratio(TRIAL, last).p_value == pytest.approx(stats.chisquare(units).pvalue, rel=1e-9)
@@ -243,7 +199,7 @@ def test_what_cannot_be_estimated_says_why_and_is_no_number(control: list[float]
 @pytest.mark.parametrize("measure", ["value", "covariate", "value_value"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_number_that_is_none_never_becomes_a_reading(measure: str, bad: float) -> None:
-    rows = simulated(SEED, 0.2)
+    rows = simulated(SEED, 0.2, TRIAL)
     broken = [{**row, measure: bad} if row["outcome"] == "spent" and row["arm"] == "new" else row for row in rows]
 
     found = readout(broken)
@@ -253,7 +209,7 @@ def test_a_number_that_is_none_never_becomes_a_reading(measure: str, bad: float)
 
 
 def test_units_that_saw_several_arms_are_told() -> None:
-    rows = simulated(SEED, days=1)
+    rows = simulated(SEED, 0.0, TRIAL, days=1)
 
     found = readout([*rows, units(50, None)])
 
@@ -299,7 +255,7 @@ def test_a_policy_that_favours_an_arm_on_good_days_does_not_make_it_look_better(
 
 
 def test_looks_spend_all_of_the_error_by_the_end_and_none_twice() -> None:
-    taken = looks(TRIAL, snapshots(simulated(SEED)))
+    taken = looks(TRIAL, snapshots(simulated(SEED, 0.0, TRIAL)))
 
     assert [look.elapsed for look in taken] == list(range(1, 8))
     assert all(later.bound < earlier.bound for earlier, later in pairwise(taken))
@@ -307,7 +263,7 @@ def test_looks_spend_all_of_the_error_by_the_end_and_none_twice() -> None:
 
 
 def test_a_look_without_new_units_spends_nothing() -> None:
-    rows = simulated(SEED, days=4)
+    rows = simulated(SEED, 0.0, TRIAL, days=4)
     again = [{**row, "as_of": START + timedelta(days=4)} for row in rows if row["as_of"] == START + timedelta(days=3)]
 
     *_, fourth, fifth = looks(TRIAL, snapshots([*rows, *again]))
