@@ -12,28 +12,27 @@ import json
 import os
 import random
 import statistics
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
 from math import ceil
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
 from botocore.awsrequest import AWSRequest, AWSResponse
 
+from benchmarks import bars
+from benchmarks.bars import STRICT, Bar
 from clients.producer import Producer
 from stacks.cost import STREAM_GB_IN, STREAM_GB_OUT
 
 SEED = 20260301
 EVENTS = 100_000
 ROUNDS = 5
-REPORT = Path("build/benchmarks/produce.json")
-BARS = {"events_per_second": 5.0, "bytes": 0.15, "dollars": 0.10}
-"""Of the frames, against plain records: at least, at most, at most."""
 
 Event = dict[str, Any]
 
@@ -233,29 +232,38 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
+def held(figures: Sequence[Figure]) -> list[Bar]:
+    """Hold frames against plain records."""
+    peer, frames = figures[:2]
+    return [
+        Bar("frames, events/s on one core", frames.events_per_second / peer.events_per_second, 5.0),
+        Bar("frames, bytes", frames.bytes / peer.bytes, 0.15, at_least=False),
+        Bar("frames, on-demand cost", frames.dollars / peer.dollars, 0.10, at_least=False),
+    ]
+
+
 def one_core() -> None:
     """Stay on one processor, threads too, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-def main() -> None:
+def main(arguments: list[str]) -> int:
     """Measure, print the table, and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    asked = parser.parse_args()
+    parser.add_argument(STRICT, action="store_true")
+    asked = parser.parse_args(arguments)
     one_core()
     events = any_events(asked.events)
     size = statistics.mean(len(json.dumps(event, separators=(",", ":"))) for event in events)
     figures = measure(events, asked.rounds)
     print(f"{asked.events:,} events of {size:,.0f} bytes, one core, median of {asked.rounds}; per million events\n")
     print(table(figures))
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(
-        json.dumps({"seed": SEED, "bytes": size, "figures": [asdict(each) for each in figures]}, indent=1)
-    )
+    rows = {"seed": SEED, "bytes": size, "figures": [asdict(each) for each in figures]}
+    return bars.report("produce", held(figures), rows, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
