@@ -9,6 +9,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from domain.events import EVENTS
+from domain.experiment.declaration import check
+from domain.experiments import EXPERIMENTS
 from lambdas.experiment.settings import DecideSettings, LearnSettings
 from stacks import names
 from stacks.config import Config
@@ -25,6 +28,7 @@ class ExperimentStack(Stack):
 
     def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id, env=env, description="Rivermill: decisions of experiments, and learning from them")
+        check(EXPERIMENTS.values(), EVENTS)  # here, since functions that import them need no events
         self.lake, self.config = lake, config
         self._decide()
         self._learn()

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from domain.schema import Column, Record
+if TYPE_CHECKING:  # who only decides needs no events
+    from domain.schema import Column, Record
 
 NUMBERS = (int, float, bool)
 

@@ -16,6 +16,7 @@ from domain.experiment.declaration import (
     Stopping,
     check,
 )
+from domain.experiment.policies.linear import LinUCB
 from domain.experiments import EXPERIMENTS
 
 BUYERS = Outcome(name="buyers", event="purchase", kind=Kind.PROPORTION)
@@ -36,6 +37,15 @@ def test_the_declared_experiments_can_work_together() -> None:
     [
         ({"arms": (Arm(name="control"),)}, "arms is ['control']; name at least two"),
         ({"arms": (Arm(name="control"), Arm(name="control"))}, "each once"),
+        ({"policy": "thompson"}, "policy is 'thompson'; give a policy that answers weights"),
+        ({"policy": LinUCB()}, "one that needs a context is not served"),
+        ({"frozen": ("old",)}, "frozen is ('old',); name some of new"),
+        ({"frozen": ("control",)}, "the control is what units of a frozen arm get"),
+        ({"floor": 0.6}, "floor is 0.6; give a share from 0 to 0.5"),
+        ({"floor": -0.1}, "floor is -0.1"),
+        ({"floor": float("nan")}, "floor is nan"),
+        ({"half_life_hours": 0.0}, "half_life_hours is 0.0; give a number of hours above 0"),
+        ({"half_life_hours": float("inf")}, "half_life_hours is inf"),
         ({"control": "old"}, "control is 'old'; name one of control, new"),
         ({"arms": (Arm(name="control", weight=-1), Arm(name="new"))}, "arms.control.weight is -1"),
         ({"arms": (Arm(name="control", weight=0), Arm(name="new", weight=0))}, "arms.weight is [0, 0]"),

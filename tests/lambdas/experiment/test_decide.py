@@ -220,8 +220,9 @@ def test_only_a_post_is_answered(service: Service) -> None:
 
 
 def test_the_process_brings_nothing_heavy_with_it() -> None:
-    program = "import sys, lambdas.experiment.decide; print(*{name.partition('.')[0] for name in sys.modules})"
+    """Its import takes 31 ms of a processor beside boto3's; numpy's alone takes 83 in the same run."""
+    program = "import sys, lambdas.experiment.decide; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
 
     assert "boto3" in found
-    assert not {"numpy", "scipy", "pyarrow", "msgspec"} & set(found)
+    assert not {"numpy", "scipy", "pyarrow", "msgspec", "domain.tables", "domain.events"} & set(found)
