@@ -75,11 +75,21 @@ TEN = [
     exposed("c", "new", 3),  # saw both
     bought("c", 4),
     bought("d", 4),  # never exposed
+    exposed("e", "control", experiment="other"),
+    bought("e", 3),
+    exposed("f", "gone"),  # an arm that is not declared
+    bought("f", 3),
+    any_event("page_view", minutes(5), user_id="b", device="tablet"),  # too late to be a slice
 ]
 
 
-def test_only_what_follows_the_first_exposure_counts(spark: SparkSession) -> None:
-    rows = statistics(spark, TEN)
+@pytest.fixture(scope="module")
+def ten(spark: SparkSession) -> list[Row]:
+    return statistics(spark, TEN)
+
+
+def test_only_what_follows_the_first_exposure_counts(ten: list[Row]) -> None:
+    rows = ten
 
     assert means(rows, "buyers") == {"control": 1.0, "new": 0.0}
     assert means(rows, "spent") == {"control": 100.0, "new": 0.0}
@@ -88,28 +98,18 @@ def test_only_what_follows_the_first_exposure_counts(spark: SparkSession) -> Non
     assert means(rows, "basket", "denominator") == {"control": 1.0, "new": 0.0}
 
 
-def test_a_unit_that_saw_two_arms_and_one_that_saw_none_count_nowhere(spark: SparkSession) -> None:
-    [known] = snapshots(statistics(spark, TEN))
+def test_units_of_two_arms_of_none_and_of_other_experiments_count_nowhere(ten: list[Row]) -> None:
+    [known] = snapshots(ten)
 
     assert known.arm_to_units == {"control": 1, "new": 1}
     assert known.excluded == 1
     assert {arm: found.moments.count for arm, found in known.arms("buyers").items()} == {"control": 1, "new": 1}
 
 
-def test_slices_are_what_was_known_before_the_exposure(spark: SparkSession) -> None:
-    after = any_event("page_view", minutes(5), user_id="b", device="tablet")
-
-    rows = statistics(spark, [*TEN, after])
-
-    assert means(rows, "buyers", slice_="device=desktop") == {"control": 1.0}
-    assert means(rows, "buyers", slice_="device=unknown") == {"new": 0.0}
-    assert means(rows, "buyers", slice_="device=tablet") == {}
-
-
-def test_exposures_to_other_experiments_and_to_unknown_arms_are_none(spark: SparkSession) -> None:
-    rows = [*TEN, exposed("e", "control", experiment="other"), exposed("f", "gone"), bought("e", 3), bought("f", 3)]
-
-    assert means(statistics(spark, rows), "buyers") == means(statistics(spark, TEN), "buyers")
+def test_slices_are_what_was_known_before_the_exposure(ten: list[Row]) -> None:
+    assert means(ten, "buyers", slice_="device=desktop") == {"control": 1.0}
+    assert means(ten, "buyers", slice_="device=unknown") == {"new": 0.0}
+    assert means(ten, "buyers", slice_="device=tablet") == {}
 
 
 def many(seed: int, users: int = 400) -> list[Row]:
@@ -143,19 +143,22 @@ FROM each GROUP BY arm, day
 """
 
 
-def test_the_statistics_are_what_duckdb_makes_of_the_same_rows(spark: SparkSession) -> None:
+@pytest.fixture(scope="module")
+def crowd(spark: SparkSession) -> tuple[list[Row], list[Row]]:
+    """Events of many, and the statistics of them."""
     events = many(seed=20260301)
+    return events, statistics(spark, events)
+
+
+def test_the_statistics_are_what_duckdb_makes_of_the_same_rows(crowd: tuple[list[Row], list[Row]]) -> None:
+    events, summed = crowd
     rows = pd.DataFrame(events)[["user_id", "event", "event_time", "arm", "amount"]]
     rows["event_time"] = rows["event_time"].dt.tz_localize(None)  # DuckDB's own time zones are an extension
     engine = duckdb.connect()
     engine.register("rows", rows)
     expected = engine.sql(ORACLE).fetchall()
 
-    found = {
-        (row["arm"], row["day"]): row
-        for row in statistics(spark, events)
-        if row["outcome"] == "spent" and row["slice"] == "all"
-    }
+    found = {(row["arm"], row["day"]): row for row in summed if row["outcome"] == "spent" and row["slice"] == "all"}
 
     assert len(found) == len(expected) >= 6
     for arm, day, *figures in expected:
@@ -164,8 +167,8 @@ def test_the_statistics_are_what_duckdb_makes_of_the_same_rows(spark: SparkSessi
         assert [row[name] for name in names] == pytest.approx(figures, rel=1e-9)
 
 
-def test_a_quantile_is_read_from_every_event_after_the_exposure(spark: SparkSession) -> None:
-    events = many(seed=7)
+def test_a_quantile_is_read_from_every_event_after_the_exposure(crowd: tuple[list[Row], list[Row]]) -> None:
+    events, summed = crowd
     seen: dict[str, list[Row]] = {row["user_id"]: [] for row in events}
     for row in events:
         if row["event"] == "exposure":
@@ -178,7 +181,7 @@ def test_a_quantile_is_read_from_every_event_after_the_exposure(spark: SparkSess
         and row["event_time"] > min(exposure["event_time"] for exposure in seen[row["user_id"]])
     ]
 
-    [known] = snapshots(statistics(spark, events))
+    [known] = snapshots(summed)
     whole = reduce(Summary.__add__, known.arms("typical").values())
 
     assert whole.histogram == histogram.of_values(values)
@@ -201,7 +204,7 @@ def test_each_day_keeps_its_own_statistics_and_may_be_run_again(
     for day, purchase in zip((MORNING.date(), MORNING.date() + timedelta(days=1)), purchases, strict=True):
         empty_lake.append(CURATED["purchase"], [_known("purchase", purchase)])
         run(monkeypatch, day)
-        run(monkeypatch, day)
+    run(monkeypatch, MORNING.date() + timedelta(days=1))
 
     known = snapshots([row for row in empty_lake.rows(STATISTICS) if row["experiment"] == name])
     assert [found.as_of for found in known] == [MORNING.date(), MORNING.date() + timedelta(days=1)]
