@@ -47,7 +47,7 @@ def test_even_propensities_weigh_every_decision_alike() -> None:
 
 @pytest.mark.slow
 def test_means_of_a_bandit_s_arms_are_covered_where_plain_means_are_biased() -> None:
-    """1,000 runs of two equal coins; 95 % within four binomial errors; scores have no bias beyond four standard errors."""
+    """1,000 runs of two equal coins; 95 % within four binomial errors; scores without bias beyond four of theirs."""
     runs = [any_run(SEED + run) for run in range(1_000)]
     found = [arm_means(*run)[0] for run in runs]
     plain = np.array([rewards[chosen == 0].mean() - 0.5 for chosen, _, rewards in runs])

@@ -1,0 +1,42 @@
+"""What readings, designs and bandits promise, and whether they keep it: `python -m benchmarks experiments --only null`.
+
+Parts are named after `--only`; without it all run, about an hour of one core."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from benchmarks import decide, null, power, regret
+from benchmarks.bars import Bar, report
+
+PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
+    "null": null.false_alarms,
+    "power": power.bars,
+    "regret": regret.bars,
+    "coverage": null.coverage,
+    "decide": decide.bars,
+}
+ONLY = "--only"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the parts that are asked for, and print and keep their bars."""
+    wanted = arguments[arguments.index(ONLY) + 1 :] if ONLY in arguments else list(PARTS)
+    wanted = [word for word in wanted if not word.startswith("-")]
+    if unknown := set(wanted) - set(PARTS):
+        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    found: list[Bar] = []
+    seconds = {}
+    for part in wanted:
+        started = time.monotonic()
+        found += PARTS[part]()
+        seconds[part] = round(time.monotonic() - started, 1)
+    name = "experiments" if ONLY not in arguments else f"experiments-{'-'.join(wanted)}"
+    return report(name, found, {"seconds": seconds}, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
