@@ -106,9 +106,10 @@ def _along(gradient: Vector, covariance: Matrix) -> float:
 def _pooled_coefficients(arms: Mapping[str, Moments], gradients: Mapping[str, Vector], places: list[int]) -> Vector:
     """Regress the linearised outcome on the covariates, within arms."""
     filled = {name: moments for name, moments in arms.items() if moments.count}
-    inner = sum((moments.product[np.ix_(places, places)] for moments in filled.values()), np.zeros((len(places),) * 2))
-    outer = sum((moments.product[places] @ gradients[name] for name, moments in filled.items()), np.zeros(len(places)))
-    return np.asarray(np.linalg.lstsq(inner, outer, rcond=1e-12)[0])
+    size = len(next(iter(arms.values())).columns)
+    whole = sum((moments.product for moments in filled.values()), np.zeros((size, size)))[places]
+    outer = sum((moments.product @ gradients[name] for name, moments in filled.items()), np.zeros(size))[places]
+    return np.asarray(np.linalg.lstsq(whole[:, places], outer, rcond=1e-12)[0])
 
 
 def _overall(arms: Mapping[str, Moments]) -> Vector:

@@ -199,6 +199,7 @@ def test_each_day_keeps_its_own_statistics_and_may_be_run_again(
     empty_lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, arm = CHECKOUT.name, CHECKOUT.arms[1].name
+    monkeypatch.setattr(readout, "EXPERIMENTS", {name: CHECKOUT})
     empty_lake.append(CURATED["exposure"], [_known("exposure", exposed("a", arm, experiment=name))])
     purchases = [bought("a", 10), bought("a", 24 * 60)]
     for day, purchase in zip((MORNING.date(), MORNING.date() + timedelta(days=1)), purchases, strict=True):
