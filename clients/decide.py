@@ -29,7 +29,7 @@ STACK, OUTPUT = "Rivermill-Experiment", "DecideUrl"
 STREAM = "rivermill-events"
 SECONDS = 2.0
 
-__all__ = ["Decision", "InvalidRequest", "decide", "reward", "rewarded"]
+__all__ = ["Decision", "HTTPError", "InvalidRequest", "decide", "reward", "rewarded"]
 
 client = cache(boto3.client)
 
@@ -38,7 +38,7 @@ def decide(experiment: str, unit: str, context: Mapping[str, str] | None = None,
     """Ask the platform for a unit's arm; the exposure is logged there.
 
     Where the platform does not answer within two seconds a unit gets the control, for the reason `unavailable`, so that
-    no page waits.  Raises InvalidRequest for a request that is wrong, and says which field.
+    no page waits.  Raises InvalidRequest for a request that is wrong, and HTTPError for one that AWS does not let in.
     """
     body = json.dumps({"experiment": experiment, "unit": unit, "context": dict(context or {})}).encode()
     try:
@@ -47,7 +47,7 @@ def decide(experiment: str, unit: str, context: Mapping[str, str] | None = None,
     except HTTPError as refusal:
         if refusal.code >= 500:  # noqa: PLR2004 - the platform's fault
             return _control(experiment, unit)
-        said = json.load(refusal)
+        said = _refusal(refusal)
         if "field" not in said:
             raise
         raise InvalidRequest(**said, status=refusal.code) from None
@@ -98,6 +98,14 @@ def _signed(url: str, body: bytes) -> urllib.request.Request:
     request = AWSRequest(method="POST", url=url, data=body, headers={"Content-Type": "application/json"})
     SigV4Auth(_session().get_credentials(), "lambda", _session().region_name).add_auth(request)
     return urllib.request.Request(url, data=body, headers=dict(request.headers), method="POST")  # noqa: S310
+
+
+def _refusal(answer: HTTPError) -> dict[str, Any]:
+    try:
+        found = json.load(answer)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _control(experiment: str, unit: str) -> Decision:

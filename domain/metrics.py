@@ -65,7 +65,7 @@ DECISIONS_FALLBACK = Metric(
 EXPOSURES_LOST = Metric("ExposuresLost", "Exposures that the stream did not take.", limit=100)
 REWARDS_COUNTED = Metric("RewardsCounted", "Rewards that bandits learn from.")
 FEEDBACK_REFUSED = Metric(
-    "FeedbackRefused", "Rewards and exposures that fit no decision, with the reason; none counts.", limit=1_000
+    "FeedbackRefused", "Rewards and exposures that fit no decision, with the reason; none counts.", limit=10_000
 )
 METRICS = (
     RECEIVED,

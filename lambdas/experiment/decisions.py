@@ -86,6 +86,8 @@ class Decisions:
 
     def mark_all(self, judged: Sequence[tuple[Feedback, str | None]], receipt: str, at: datetime) -> list[Mark]:
         """Mark several rewards, some at a time; in their order."""
+        if not judged:
+            return []
         with ThreadPoolExecutor(WRITERS) as pool:
             return list(pool.map(lambda one: self.mark(one[0], receipt, one[1], at), judged))
 

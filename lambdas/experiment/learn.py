@@ -32,7 +32,7 @@ MARGIN_MS = 30_000
 """A receipt is begun only with more time than this left."""
 
 LOGGED = 20
-"""Refusals of a receipt that are told one by one; each reward's is written beside its unit too."""
+"""Refusals of a receipt that are told one by one; a reward that a bandit refuses is written beside its unit too."""
 
 settings = cache(LearnSettings.read)
 
@@ -86,11 +86,10 @@ class Learner:
 
     def learn(self, receipt: Receipt, exposures: Sequence[Feedback], rewards: Sequence[Feedback]) -> None:
         """Count a receipt's rewards; doing so again, whole or in part, changes nothing."""
+        reasons = [(each, learning.UNKNOWN_EXPERIMENT) for each in (*exposures, *rewards) if self._is_unknown(each)]
         exposures, rewards = self._concerning(exposures), _once(self._concerning(rewards))
-        if not exposures and not rewards:
-            return
         key_to_kept = self.decisions.of([(each.experiment, each.unit) for each in (*exposures, *rewards)])
-        reasons = self._count(receipt, rewards, key_to_kept)
+        reasons += self._count(receipt, rewards, key_to_kept)
         for exposure in exposures:
             if reason := self._judge(exposure, key_to_kept):
                 reasons.append((exposure, reason))
@@ -109,10 +108,13 @@ class Learner:
                     versions[experiment.name] = version + 1
         return versions
 
+    def _is_unknown(self, feedback: Feedback) -> bool:
+        return feedback.experiment not in self.experiments
+
     def _concerning(self, feedback: Sequence[Feedback]) -> list[Feedback]:
-        """Leave out what belongs to experiments that nothing is learned of: the lake has it."""
-        names = {name for name, experiment in self.experiments.items() if experiment.policy is None}
-        return [each for each in feedback if each.experiment not in names]
+        """Take what belongs to bandits: of the other experiments nothing is learned here, and the lake has it."""
+        names = {name for name, experiment in self.experiments.items() if experiment.policy is not None}
+        return [each for each in feedback if each.experiment in names]
 
     def _count(
         self, receipt: Receipt, rewards: Sequence[Feedback], key_to_kept: Mapping[Key, Kept]
