@@ -124,9 +124,8 @@ def slowest(rounds: Rounds) -> list[Bar]:
     for name in rounds[0][0]:
         high = [own[name][int(0.99 * CALLS)] for own, _ in rounds]
         means = [statistics.fmean(own[name]) for own, _ in rounds]
-        print(
-            f"{name}: {statistics.median(means):.1f} µs (least {min(means):.1f}), p99 {statistics.median(high):.1f}, least {min(high):.1f}"
-        )
+        mean, p99 = statistics.median(means), statistics.median(high)
+        print(f"{name}: {mean:.1f} µs (least {min(means):.1f}), p99 {p99:.1f} (least {min(high):.1f})")
         found.append(Bar(f"p99 of {name.replace('_', ' ')}, least of {ROUNDS} rounds", min(high), 50, False, "µs"))
     for name in rounds[0][1]:
         print(f"MABWiser {name}: {statistics.median(peer[name] for _, peer in rounds):.1f} µs")

@@ -7,8 +7,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from benchmarks import decide, null, power, regret
+from benchmarks import assigned, decide, null, numbers, power, regret, valued
 from benchmarks.bars import Bar, report
 
 PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
@@ -17,6 +18,9 @@ PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
     "regret": regret.bars,
     "coverage": null.coverage,
     "decide": decide.bars,
+    "valued": valued.bars,
+    "assigned": assigned.bars,
+    "numbers": numbers.bars,
 }
 ONLY = "--only"
 
@@ -32,7 +36,7 @@ def main(arguments: list[str]) -> int:
     seconds = {}
     for part in wanted:
         started = time.monotonic()
-        found += PARTS[part]()
+        found += [replace(bar, figure=float(bar.figure)) for bar in PARTS[part]()]  # numpy's floats are no JSON
         seconds[part] = round(time.monotonic() - started, 1)
     name = "experiments" if ONLY not in arguments else f"experiments-{'-'.join(wanted)}"
     return report(name, found, {"seconds": seconds}, arguments)

@@ -38,9 +38,8 @@ def main() -> None:
         policies[name].fit(arms, rewards, contexts)
     for _ in sys.stdin:
         found = {"thompson": timed(lambda _: policies["thompson"].predict())}
-        for name in ("lin_ucb", "lin_thompson"):
-            policy = policies[name]
-            found[name] = timed(lambda place, policy=policy: policy.predict(contexts[place : place + 1]))
+        found["lin_ucb"] = timed(lambda place: policies["lin_ucb"].predict(contexts[place : place + 1]))
+        found["lin_thompson"] = timed(lambda place: policies["lin_thompson"].predict(contexts[place : place + 1]))
         found["learn"] = timed(lambda place: policies["lin_ucb"].partial_fit([3], [1], contexts[place : place + 1]))
         print(json.dumps(found), flush=True)
 

@@ -269,7 +269,7 @@ def _scores_leave(
 ) -> bool:
     for look in range(1, looks + 1):
         part = slice(0, look * batch)
-        if len(np.unique(chosen[part])) == 2:
+        if np.bincount(chosen[part], minlength=2).min() >= adaptive.FEWEST_EACH:
             found = adaptive.difference(
                 chosen[part], shares[part], rewards[part], control=0, arm=1, planned=looks * batch, alpha=ALPHA
             )

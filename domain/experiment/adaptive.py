@@ -19,6 +19,9 @@ from domain.experiment.sequential import always
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
+FEWEST_EACH = 100
+"""Decisions for an arm before a sequence starts: it holds in the limit, and a rare arm's scores are far from normal."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
@@ -56,8 +59,12 @@ def difference(
 
     The scores' difference is a martingale around the effect, so that the normal mixture follows it in its own variance
     (Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas 2024, section 2.5); it is tightest near `planned` decisions.
+    Raise InvalidLog before each of the two was chosen FEWEST_EACH times.
     """
     gained = scores(chosen, propensities, rewards)
+    for place in (control, arm):
+        if (seen := int((chosen == place).sum())) < FEWEST_EACH:
+            raise InvalidLog(f"arm {place} was chosen {seen} times; a sequence starts with {FEWEST_EACH}")
     differences = gained[:, arm] - gained[:, control]
     count, mean = len(differences), float(differences.mean())
     error = float(differences.std() / math.sqrt(count))

@@ -59,11 +59,18 @@ def test_means_of_a_bandit_s_arms_are_covered_where_plain_means_are_biased() -> 
 
 
 def test_an_interval_for_every_look_is_wider_than_one_for_one_look() -> None:
-    chosen, shares, rewards = any_run(SEED, (0.3, 0.6))
+    chosen, shares, rewards = any_run(SEED, (0.3, 0.6), batches=60)
 
-    found: Estimate = difference(chosen, shares, rewards, control=0, arm=1, planned=1_000)
+    found: Estimate = difference(chosen, shares, rewards, control=0, arm=1, planned=3_000)
     assert found.low < 0.3 < found.high
     assert found.high - found.mean > 1.96 * found.standard_error
+
+
+def test_a_sequence_does_not_start_with_a_handful() -> None:
+    chosen, shares, rewards = any_run(SEED, batches=2)
+
+    with pytest.raises(InvalidLog, match=r"arm 0 was chosen \d\d times; a sequence starts with 100"):
+        difference(chosen, shares, rewards, control=0, arm=1, planned=1_000)
 
 
 @pytest.mark.parametrize(
