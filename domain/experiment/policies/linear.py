@@ -27,15 +27,16 @@ class Regressions:
     def learn(self, arm: int, context: Vector, reward: float) -> None:
         """Add one reward in place, by Sherman and Morrison's rank-one update: d² operations instead of d³."""
         inverse = self.inverse[arm]
-        carried = inverse @ context
-        inverse -= np.outer(carried, carried / (1.0 + float(context @ carried)))
+        carried = inverse.dot(context)
+        inverse -= carried[:, None] * (carried / (1.0 + float(context.dot(carried))))
         self.responses[arm] += reward * context
-        self.coefficients[arm] = inverse @ self.responses[arm]
+        self.coefficients[arm] = inverse.dot(self.responses[arm])
 
     def scores(self, context: Vector) -> tuple[Vector, Vector]:
         """Return each arm's predicted reward and its deviation (of coefficients alone), both of shape (arms,)."""
-        carried = self.inverse @ context
-        return self.coefficients @ context, np.sqrt(carried @ context)
+        arms, features = self.coefficients.shape
+        carried = self.inverse.reshape(-1, features).dot(context).reshape(arms, features)  # all arms as one matrix
+        return self.coefficients.dot(context), np.sqrt(carried.dot(context))
 
 
 def nothing_learnt(arms: int, features: int, ridge: float = 1.0) -> Regressions:
