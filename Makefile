@@ -3,8 +3,8 @@ PYTHON ?= python3
 EVENTS ?= 200000
 STAGE ?= dev
 PORT ?= 4566
-# Two processes; what shares a deployed platform or a Spark session stays in one, the platform's tests first (tests/conftest.py).
-PYTEST := pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
+# A process a core, four at most for memory's sake; what shares a deployed platform or a Spark session stays in one (tests/conftest.py).
+PYTEST := pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
 # Major versions of Node that work and that jsii would shout about at each synth.
