@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.special import gammaln, ndtr, roots_legendre
+from scipy.special import gammaln, ndtr
 
 from benchmarks.bars import Bar
 from domain.experiment.bayesian.belief import Beta
@@ -81,14 +81,13 @@ def propensities() -> Iterator[Bar]:
 
 
 def _by_grid(means: np.ndarray, deviations: np.ndarray) -> np.ndarray:
-    """Integrate φ_i times the others' Φ over each posterior's own ten deviations, with 2,000 Gauss points."""
-    points, weights = roots_legendre(2_000)
-    found = np.empty(len(means))
+    """Sum φ_i times the others' Φ over an even grid, a quarter of the least deviation apart: exact for such humps."""
+    step, found = deviations.min() / 4, np.empty(len(means))
     for place, (mean, deviation) in enumerate(zip(means, deviations, strict=True)):
-        at = mean + 10 * deviation * points
-        density = np.exp(-0.5 * (10 * points) ** 2) * 10 / math.sqrt(2 * math.pi)
+        at = np.arange(mean - 10 * deviation, mean + 10 * deviation, step)
+        density = np.exp(-0.5 * ((at - mean) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
         others = np.delete(np.arange(len(means)), place)
-        found[place] = (weights * density) @ np.prod(ndtr((at[:, None] - means[others]) / deviations[others]), axis=1)
+        found[place] = step * density @ np.prod(ndtr((at[:, None] - means[others]) / deviations[others]), axis=1)
     return found
 
 
