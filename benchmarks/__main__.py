@@ -11,7 +11,7 @@ import sys
 from benchmarks import bars
 from benchmarks.bars import STRICT
 
-BENCHMARKS = ("consume", "produce", "cost", "scaling", "faults", "layout", "hour", "fuzz", "readout")
+BENCHMARKS = ("consume", "produce", "cost", "scaling", "faults", "layout", "hour", "fuzz", "readout", "experiments")
 """Modules of this package, in the order in which they run; each in a process of its own."""
 
 

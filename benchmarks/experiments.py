@@ -1,6 +1,6 @@
 """What readings, designs and bandits promise, and whether they keep it: `python -m benchmarks experiments --only null`.
 
-Parts are named after `--only`; without it all run, about an hour of one core."""
+Parts are named after `--only`; without it all run, about twenty minutes of a core."""
 
 from __future__ import annotations
 
