@@ -22,16 +22,22 @@ STAGES = ("platform", "sent", "removed")
 
 
 TOGETHER = {"platform": ("stacks", "test_makefile", "test_stacks"), "spark": ("glue_jobs",)}
-"""What shares something costly or exclusive: the checkout's cdk.out, a Spark session; the rest goes file by file."""
+"""What shares something costly or exclusive: the checkout's cdk.out, a Spark session; the rest goes file by file.
+
+The longest come first, so that no process ends with one of them while the others have nothing left to do.
+"""
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the platform's tests by stage, its removal last of all, and keep together what shares something.
-
-    The platform's come first: two processes share the suite, and these take longest.
-    """
-    items.sort(key=lambda item: (group(item) != "platform", *(stage in fixtures(item) for stage in reversed(STAGES))))
+    """Order the platform's tests by stage, its removal last of all, and keep together what shares something."""
+    longest = list(TOGETHER)
+    items.sort(
+        key=lambda item: (
+            longest.index(group(item)) if group(item) in longest else len(longest),
+            *(stage in fixtures(item) for stage in reversed(STAGES)),
+        )
+    )
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
 
