@@ -303,6 +303,7 @@ LEFT = {
     "stream": [names.STREAM],
     "queue": [names.FAILED_BATCHES],
     "topic": [names.NOTICES],
+    "key-value table": sorted([names.BANDITS, names.DECISIONS]),
     "database": ["curated", "features", "raw"],
     "table": sorted(table.full_name for table in TABLES),
     "model package group": [names.PROPENSITY],

@@ -45,11 +45,11 @@ def test_a_bandit_decides_by_its_declared_shares_until_it_publishes(service: Ser
 def test_propensities_are_the_published_shares_and_so_are_the_frequencies(service: Service) -> None:
     service.bandits.publish("ranking", SHARES, 0, NOW)
 
-    said = [service.ask("ranking", f"u-{n}") for n in range(600)]
+    said = [service.ask("ranking", f"u-{n}") for n in range(300)]
 
     assert all(each["propensity"] == SHARES[each["arm"]] for each in said)
     seen = Counter(each["arm"] for each in said)
-    assert sum((seen[arm] - 600 * share) ** 2 / (600 * share) for arm, share in SHARES.items()) < 13.8  # p = 0.001
+    assert sum((seen[arm] - 300 * share) ** 2 / (300 * share) for arm, share in SHARES.items()) < 13.8  # p = 0.001
 
 
 def test_the_exposure_is_on_the_stream_once_with_the_propensity_and_keeps_the_contract(service: Service) -> None:

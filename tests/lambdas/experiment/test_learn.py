@@ -119,7 +119,7 @@ def deadly(chance: random.Random, share: float, call: Callable[..., Any]) -> Cal
 
 @pytest.mark.slow
 @settings(
-    max_examples=int(os.environ.get("LEARNERS", "3")),
+    max_examples=int(os.environ.get("LEARNERS", "2")),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
