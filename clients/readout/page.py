@@ -70,6 +70,7 @@ def render(readout: Readout, pictures: Sequence[str]) -> str:
         odds=_rows(ODDS, [_odds(found) for found in readout.findings if found.belief]),
         slices=_rows(("slice", *HEAD), [(found.slice, *cells(found)[:-1], "") for found in readout.slices]),
         course=_rows(("day", "units", "bound", "ratio, always valid", *_arms(readout)), _course(readout)),
+        allocation=_rows(("first exposed on", *readout.arm_to_units), _allocation(readout)),
         declared=escape(json.dumps(_declared(readout), indent=1)),
     )
 
@@ -104,6 +105,12 @@ def _course(readout: Readout) -> Iterable[Sequence[str]]:
         look = point.look
         anytime = "" if math.isnan(point.ratio.anytime) else f"{point.ratio.anytime:.2g}"
         yield (look.as_of.isoformat(), f"{look.units:,}", f"{look.bound:.2f}", anytime, *effects)
+
+
+def _allocation(readout: Readout) -> Iterable[Sequence[str]]:
+    for day, arms in readout.allocation.items():
+        whole = max(1, sum(arms.values()))
+        yield (day, *(f"{count:,} ({count / whole:.1%})" for count in arms.values()))
 
 
 def _arms(readout: Readout) -> list[str]:

@@ -118,11 +118,16 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readout:
-    """All that is read of an experiment; `stopped` maps an arm to the first day on which its effect was shown."""
+    """All that is read of an experiment.
+
+    `stopped` maps an arm to the first day on which its effect was shown, `allocation` a day to the units that came to
+    each arm on it.
+    """
 
     experiment: Experiment
     look: Look
     arm_to_units: Mapping[str, int]
+    allocation: Mapping[str, Mapping[str, int]]
     excluded: int
     ratio: Ratio
     findings: Sequence[Finding]
@@ -162,6 +167,10 @@ def read(experiment: Experiment, known: Sequence[Snapshot]) -> Readout:
         experiment=experiment,
         look=look,
         arm_to_units={arm.name: last.arm_to_units.get(arm.name, 0) for arm in experiment.arms},
+        allocation={
+            day.isoformat(): {arm.name: last.units.get((day, arm.name), 0) for arm in experiment.arms}
+            for day in sorted({day for day, _ in last.units})
+        },
         excluded=last.excluded,
         ratio=course[-1].ratio,
         findings=findings,

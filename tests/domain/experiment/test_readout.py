@@ -254,6 +254,14 @@ def test_a_policy_that_favours_an_arm_on_good_days_does_not_make_it_look_better(
     assert found.ratio.why
 
 
+def test_the_allocation_tells_who_came_to_which_arm_on_each_day() -> None:
+    found = readout(simulated(SEED, 0.0, TRIAL))
+
+    assert list(found.allocation) == [(START + timedelta(days=number)).isoformat() for number in range(7)]
+    assert {sum(arms.values()) for arms in found.allocation.values()} == {400}
+    assert {arm: sum(day[arm] for day in found.allocation.values()) for arm in found.arm_to_units} == found.arm_to_units
+
+
 def test_looks_spend_all_of_the_error_by_the_end_and_none_twice() -> None:
     taken = looks(TRIAL, snapshots(simulated(SEED, 0.0, TRIAL)))
 
