@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from benchmarks import assigned, decide, null, numbers, power, regret, valued
+from benchmarks import assigned, decide, digits, null, power, regret, valued
 from benchmarks.bars import Bar, report
 
 PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
@@ -20,7 +20,7 @@ PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
     "decide": decide.bars,
     "valued": valued.bars,
     "assigned": assigned.bars,
-    "numbers": numbers.bars,
+    "digits": digits.bars,
 }
 ONLY = "--only"
 
