@@ -1,4 +1,4 @@
-"""A lake and a registry of moto's, and a run with its dataset and report in them."""
+"""A lake and a registry of the laptop cloud's, and a run with its dataset and report in them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from typing import Any
 
 import boto3
+from moto.sagemaker.models import sagemaker_backends
+
+from local.cloud import Cloud
 
 BUCKET = "lake"
 GROUP = "rivermill-propensity"
@@ -40,9 +43,19 @@ def put(key: str, body: dict[str, Any]) -> None:
     boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=json.dumps(body))
 
 
-def make_lake_and_registry() -> None:
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    boto3.client("sagemaker").create_model_package_group(ModelPackageGroupName=GROUP)
+def make_lake_and_registry(cloud: Cloud) -> None:
+    cloud.client("s3").create_bucket(Bucket=BUCKET)
+    cloud.client("sagemaker").create_model_package_group(ModelPackageGroupName=GROUP)
+
+
+def empty(cloud: Cloud) -> None:
+    """Remove the lake and the registry; the cloud has no call that removes a model package."""
+    s3, registry = cloud.client("s3"), sagemaker_backends[cloud.account][cloud.region]
+    for found in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        s3.delete_object(Bucket=BUCKET, Key=found["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+    for kept in (registry.model_packages, registry.model_package_name_mapping, registry.model_package_groups):
+        kept.clear()
 
 
 def packages() -> list[dict[str, Any]]:
