@@ -23,7 +23,7 @@ def read(text: str | bytes, rows_max: int | None = None) -> list[Row]:
 
     >>> read('{"instances": [{"hour": 25}]}')
     Traceback (most recent call last):
-    domain.serve.request.InvalidRequest: instances[0].hour: is above 23; send at most 23
+    domain.serve.refusal.InvalidRequest: instances[0].hour: is above 23; send at most 23
     """
     body = _parse(text)
     if not isinstance(body, dict) or set(body) != {"instances"}:
