@@ -13,7 +13,7 @@ from local import processes
 from local.cloud import Cloud
 from local.kafka import broker
 from local.server import listen
-from stacks.jobs import JOBS
+from stacks.jobs import DAILY
 from tests import platform as whole
 from tests.platform import Day, Platform
 
@@ -107,7 +107,7 @@ def refined(platform: Platform, day: Day) -> dict[str, Any]:
 def again(platform: Platform, refined: dict[str, Any]) -> dict[str, Any]:
     """How the jobs that write curated tables ended, run for the same day once more under another name."""
     with whole.timed(platform.seconds, "curate and sessions again"):
-        jobs = [job.name for job in JOBS if {table.database for table in job.writes} == {"curated"}]
+        jobs = [job.name for job in DAILY if {table.database for table in job.writes} == {"curated"}]
         return {job: whole.run_job(platform.laptop, job, f"again-{whole.DAY}", whole.DAY) for job in jobs}
 
 
