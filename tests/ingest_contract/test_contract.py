@@ -42,9 +42,9 @@ def test_newline_delimited_records_land_line_by_line(broker: Broker, consumer: C
 
 def test_frames_of_lines_and_of_columns_land(broker: Broker, consumer: Consumer) -> None:
     events = [_event(number) for number in range(300)]
-    lines = framed([search("u", number).data for number in range(300, 400)], 1 << 20)
+    lines = framed(b"".join(search("u", number).data + b"\n" for number in range(300, 400)), 100, 1 << 20)
     rows = [row for row in map(row_of, events) if row]
-    columns = [load for _, loads in packed(rows, 1 << 20) for load in loads]
+    columns = packed(rows, 1 << 20)
     broker.put([Sent("any", load.data) for load in (*lines, *columns)])
     consumer.hand_over(*batches(broker))
 
