@@ -176,12 +176,12 @@ def read_stream(laptop: Laptop) -> list[tuple[str, str, bytes]]:
 def read_shard(kinesis: Any, shard: str) -> Iterator[tuple[str, str, bytes]]:
     place = kinesis.get_shard_iterator(StreamName=STREAM, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
     iterator = place["ShardIterator"]
-    while True:
+    while iterator:  # a shard that the scaler closed has an end
         answer = kinesis.get_records(ShardIterator=iterator)
         yield from ((shard, record["SequenceNumber"], record["Data"]) for record in answer["Records"])
         if not answer["Records"] and not answer["MillisBehindLatest"]:
             return
-        iterator = answer["NextShardIterator"]
+        iterator = answer.get("NextShardIterator")
 
 
 @contextmanager
