@@ -7,6 +7,8 @@ from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
+from domain.process.sessions import GAP
+
 MORNING = datetime(2026, 3, 2, 9, tzinfo=timezone.utc)
 Row = dict[str, Any]
 
@@ -86,3 +88,15 @@ def wanderers(seed: int, users: int, events: int) -> list[Row]:
 def kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Sort rows by their event."""
     return {event: [row for row in rows if row["event"] == event] for event in {row["event"] for row in rows}}
+
+
+def grouped(rows: list[Row]) -> list[list[Row]]:
+    """Cut sessions by hand, in order."""
+    groups: list[list[Row]] = []
+    for row in sorted(rows, key=lambda row: (row["user_id"], row["event_time"], row["event_id"])):
+        last = groups[-1][-1] if groups else None
+        if last and last["user_id"] == row["user_id"] and row["event_time"] - last["event_time"] < GAP:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups

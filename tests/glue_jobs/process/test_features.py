@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from domain.process.sessions import GAP, is_machine
 from domain.tables import OPENINGS, PREFIX_EVENTS, USERS, History, Opening
 from glue_jobs.process import features, sessions
-from tests.glue_jobs.builders import MORNING, Row, any_event, minutes, wanderers
+from tests.glue_jobs.builders import MORNING, Row, any_event, grouped, minutes, wanderers
 from tests.glue_jobs.frames import dicts, framed
 from tests.glue_jobs.process.test_sessions import COLUMNS, EVENT
 
@@ -35,18 +35,6 @@ def rows_of(spark: SparkSession, derive: Derive, rows: list[Row]) -> list[Row]:
 
 def by_session(rows: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: str(row["session_id"]))
-
-
-def grouped(rows: list[Row]) -> list[list[Row]]:
-    """Cut sessions by hand, in order."""
-    groups: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: (row["user_id"], row["event_time"], row["event_id"])):
-        last = groups[-1][-1] if groups else None
-        if last and last["user_id"] == row["user_id"] and row["event_time"] - last["event_time"] < GAP:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
 
 
 def of(rows: list[Row], event: str) -> list[Row]:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from domain.process.sessions import GAP, is_machine
+from domain.process.sessions import is_machine
 from domain.schema import Column, Field
 from domain.tables import CURATED, SESSIONS
 from glue_jobs import lake
 from glue_jobs.process import sessions
 from glue_jobs.process.sessions import interactions
-from tests.glue_jobs.builders import Row, any_event, kinds, minutes, wanderers
+from tests.glue_jobs.builders import Row, any_event, grouped, kinds, minutes, wanderers
 from tests.glue_jobs.frames import Lake, dicts, framed
 
 pytestmark = pytest.mark.slow
@@ -30,15 +30,8 @@ def in_order(rows: list[Row]) -> list[Row]:
 
 
 def expected(rows: list[Row]) -> list[Row]:
-    """Cut sessions by hand, one event after the other."""
-    groups: list[list[Row]] = []
-    for row in sorted(rows, key=lambda row: (row["user_id"], row["event_time"], row["event_id"])):
-        last = groups[-1][-1] if groups else None
-        if last and last["user_id"] == row["user_id"] and row["event_time"] - last["event_time"] < GAP:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return in_order([summed(group) for group in groups])
+    """Sum up each session, cut by hand."""
+    return in_order([summed(group) for group in grouped(rows)])
 
 
 def summed(group: list[Row]) -> Row:
