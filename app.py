@@ -21,6 +21,7 @@ from stacks.lake import LakeStack
 from stacks.limits import Limits
 from stacks.monitor import MonitorStack
 from stacks.orchestrate import OrchestrateStack
+from stacks.privacy import PrivacyStack
 from stacks.process import ProcessStack
 from stacks.serve import ServeStack
 from stacks.train import TrainStack
@@ -40,6 +41,7 @@ def build(app: App, config: Config, env: Environment, *, destroy_data: bool = Fa
     ServeStack(app, "Rivermill-Serve", env=env, lake=lake, config=config)
     if config.broker == KINESIS:  # its function logs exposures with boto3, which speaks no Kafka
         ExperimentStack(app, "Rivermill-Experiment", env=env, lake=lake, config=config)
+    PrivacyStack(app, "Rivermill-Privacy", env=env, lake=lake, config=config)
     OrchestrateStack(app, "Rivermill-Orchestrate", env=env, lake=lake, config=config)
     MonitorStack(app, "Rivermill-Monitor", env=env, lake=lake, config=config)
     Tags.of(app).add("project", "rivermill")

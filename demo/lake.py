@@ -11,7 +11,7 @@ from demo.laptop import DemoFailed, Laptop
 from domain.schema import Column
 from domain.tables import TABLES, Table
 
-FLOW = ("Lake", "Ingest", "Process", "Train", "Serve", "Experiment", "Orchestrate", "Monitor")
+FLOW = ("Lake", "Ingest", "Process", "Train", "Serve", "Experiment", "Privacy", "Orchestrate", "Monitor")
 FUNNEL = {
     "Sessions": "true",
     "Looked at a product": "product_views > 0",

@@ -46,6 +46,8 @@ class LakeStack(Stack):
         self.notices = self._topic()
         self.decisions = self._items("Decisions", names.DECISIONS, of="unit", expires="expires_at")
         self.bandits = self._items("Bandits", names.BANDITS, of="experiment")
+        self.erasures = self._items("Erasures", names.ERASURES, of="subject")
+        self.certificates = self._signing_key()
         self._tables(config)
         self._registry()
         CfnOutput(self, "Bucket", value=self.bucket.bucket_name, description="Where everything rests")
@@ -72,6 +74,18 @@ class LakeStack(Stack):
                 "kms:GenerateDataKey",
             )
         return key
+
+    def _signing_key(self) -> kms.Key:
+        # Asymmetric, so that a certificate is checked without us; AWS does not rotate such keys.
+        return kms.Key(
+            self,
+            "Certificates",
+            alias=names.CERTIFICATES,
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            removal_policy=self.removal,
+            description="Rivermill: signs certificates of erasure",
+        )
 
     def _bucket(self, config: Config) -> s3.Bucket:
         logs = s3.Bucket(

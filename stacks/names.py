@@ -8,6 +8,8 @@ NOTICES = "rivermill-notices"
 FAILED_BATCHES = "rivermill-failed-batches"
 DECISIONS = "rivermill-decisions"
 BANDITS = "rivermill-bandits"
+ERASURES = "rivermill-erasures"
+SUBJECTS = "rivermill-subjects"
 
 CONSUME = "rivermill-consume"
 COMMIT = "rivermill-commit"
@@ -25,6 +27,9 @@ PREDICT = "rivermill-predict"
 START = "rivermill-start"
 DECIDE = "rivermill-decide"
 LEARN = "rivermill-learn"
+DETOKENIZE = "rivermill-detokenize"
+ERASURE_REQUEST = "rivermill-erasure-request"
+ERASURE = "rivermill-erasure"
 FUNCTIONS = (
     CONSUME,
     COMMIT,
@@ -45,6 +50,10 @@ FUNCTIONS = (
 )
 
 DAILY = "rivermill-daily"
+ERASE = "rivermill-erase"
+DUTIES = ("rivermill-analyst", "rivermill-steward", "rivermill-eraser")
+CERTIFICATES = "alias/rivermill-certificates"
+PRIVACY = "alias/rivermill-privacy"
 PROPENSITY = "rivermill-propensity"
 VARIANT = "main"
 ENDPOINT_ERRORS = "rivermill-endpoint-errors"

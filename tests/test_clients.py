@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60.0
-STACKS = ("Lake", "Ingest", "Process", "Train", "Serve", "Experiment", "Orchestrate", "Monitor")
+STACKS = ("Lake", "Ingest", "Process", "Train", "Serve", "Experiment", "Privacy", "Orchestrate", "Monitor")
 GOOD: Mapping[str, Any] = {
     "device": "mobile",
     "country": "DE",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from domain.tables import TABLES
+from stacks import names
 from stacks.config import CONFIGS
 from tests.stacks.synthesized import Template, resources, stage
 
@@ -28,6 +29,9 @@ WILDCARDS = {
     "<lake>/athena/*": "Athena names the results of a query after it",
     "<lake>/training/*": OBJECTS,
     "<lake>/models/*": OBJECTS,
+    "<lake>/published/*": "what was anonymized or released, for the analyst",
+    "<lake>/certificates/*": OBJECTS,
+    "states:execution:rivermill-erase:*": "executions are named as they are started",
     "logs:log-group:/aws-glue/*": "Glue names the log groups of its jobs",
     "logs:log-group:/aws/sagemaker/*": "SageMaker names the log groups of its jobs and endpoints",
     "<log group>": "Lambda names the log streams of a function's own group",
@@ -182,3 +186,84 @@ def test_models_are_started_only_with_their_own_roles(templates: dict[str, Templ
     for statement in passing:
         assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
         assert "*" not in json.dumps(statement["Resource"])
+
+
+DUTIES = {
+    "analyse": {"athena:StartQueryExecution workgroup/rivermill", "s3:GetObject <lake>/published/*"},
+    "undo a token": {"lambda:InvokeFunction function:rivermill-detokenize"},
+    "erase": {"lambda:InvokeFunction function:rivermill-erasure-request", "states:StartExecution rivermill-erase"},
+}
+"""What a duty comes to, as an action and where its resource ends."""
+
+
+def duties(statements: list[Template]) -> set[str]:
+    """Name the duties that somebody with these permissions can do."""
+    held = [
+        (action, spelled(resource))
+        for each in statements
+        for action in listed(each["Action"])
+        for resource in listed(each["Resource"])
+    ]
+    return {
+        duty
+        for duty, signs in DUTIES.items()
+        for action, place in (sign.split(" ") for sign in signs)
+        if any(action == may and where.endswith(place) for may, where in held)
+    }
+
+
+def by_role(templates: dict[str, Template]) -> dict[str, list[Template]]:
+    """Gather what each role is allowed, over all policies of a stack that are attached to it."""
+    found: dict[str, list[Template]] = {}
+    for stack, template in templates.items():
+        for policy in resources(template, "AWS::IAM::Policy").values():
+            for role in policy["Properties"].get("Roles", ()):
+                statements = found.setdefault(f"{stack}/{flat(role)}", [])
+                statements += policy["Properties"]["PolicyDocument"]["Statement"]
+    return found
+
+
+def test_each_of_the_three_duties_has_a_role(templates: dict[str, Template]) -> None:
+    privacy = templates["Rivermill-Privacy"]
+    named = {
+        role["Properties"]["RoleName"]: duties(by_role({"": privacy})[f"/<{id}>"])
+        for id, role in resources(privacy, "AWS::IAM::Role").items()
+        if role["Properties"].get("RoleName") in names.DUTIES
+    }
+
+    assert named == {
+        "rivermill-analyst": {"analyse"},
+        "rivermill-steward": {"undo a token"},
+        "rivermill-eraser": {"erase"},
+    }
+
+
+def test_no_role_can_do_two_of_the_duties(templates: dict[str, Template]) -> None:
+    found = {role: duties(statements) for role, statements in by_role(templates).items()}
+
+    assert {role for role, able in found.items() if able}
+    assert not {role: able for role, able in found.items() if len(able) > 1}
+
+
+def test_a_role_that_could_do_two_duties_is_seen() -> None:
+    grown = {"Effect": "Allow", "Action": ["lambda:InvokeFunction"], "Resource": []}
+    grown["Resource"] = [
+        f"arn:aws:lambda:us-east-1:1:function:{name}" for name in (names.DETOKENIZE, names.ERASURE_REQUEST)
+    ]
+
+    assert duties([grown]) == {"undo a token", "erase"}
+
+
+def test_no_duty_reads_a_table_or_what_landed(templates: dict[str, Template]) -> None:
+    """A grant of objects goes round every mask of a view."""
+    privacy = templates["Rivermill-Privacy"]
+    for id, role in resources(privacy, "AWS::IAM::Role").items():
+        if role["Properties"].get("RoleName") in names.DUTIES:
+            read = {
+                spelled(resource)
+                for each in by_role({"": privacy})[f"/<{id}>"]
+                if "s3:GetObject" in listed(each["Action"])
+                for resource in listed(each["Resource"])
+            }
+
+            assert read <= {"<lake>/published/*", "<lake>/athena/*", "<lake>/certificates/*"}

@@ -1,0 +1,62 @@
+"""Privacy: who may look at what is published, undo a token, or have a person removed."""
+
+from __future__ import annotations
+
+from aws_cdk import Environment, Stack
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from stacks import names
+from stacks.arns import arn, colon_arn, function_arn
+from stacks.config import Config
+from stacks.constructs.grants import grant_files, grant_key
+from stacks.constructs.nag import accept_wildcards
+from stacks.lake import LakeStack
+
+RESULTS = ("StartQueryExecution", "StopQueryExecution", "GetQueryExecution", "GetQueryResults")
+
+
+class PrivacyStack(Stack):
+    """Give each of three duties a role of its own, so that nobody who looks at data can undo what protects it."""
+
+    def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
+        super().__init__(scope, id, env=env, description="Rivermill: tokens, removal, and what may be published")
+        self.lake, self.config = lake, config
+        self.analyst, self.steward, self.eraser = (self._role(name) for name in names.DUTIES)
+        self._analyst()
+        self._steward()
+        self._eraser()
+
+    def _role(self, name: str) -> iam.Role:
+        id = name.removeprefix("rivermill-").title()
+        # Who of the account may take on a duty is said where its people are, and never here.
+        return iam.Role(self, id, role_name=name, assumed_by=iam.AccountPrincipal(self.account))
+
+    def _analyst(self) -> None:
+        """Ask what was anonymized or released, and nothing that names a person."""
+        bucket, role = self.lake.bucket, self.analyst
+        places = ["published/", "athena/"]
+        grant_files(role, bucket, reads=places, writes=["athena/"], lists=places)
+        grant_key(role, self.lake.key)
+        allow(role, [f"athena:{verb}" for verb in RESULTS], arn(self, "athena", "workgroup", names.WORKGROUP))
+        allow(role, ["s3:GetBucketLocation"], bucket.bucket_arn)  # Athena asks it of where results go
+
+    def _steward(self) -> None:
+        """Undo a token, for a purpose that is written down."""
+        allow(self.steward, ["lambda:InvokeFunction"], function_arn(self, names.DETOKENIZE))
+
+    def _eraser(self) -> None:
+        """Ask for a person's removal, follow it, and read the certificate."""
+        role = self.eraser
+        allow(role, ["lambda:InvokeFunction"], function_arn(self, names.ERASURE_REQUEST))
+        runs = colon_arn(self, "states", "execution", f"{names.ERASE}:*")
+        allow(role, ["states:DescribeExecution"], runs)
+        accept_wildcards(role, "Executions are named as they are started.", runs)
+        grant_files(role, self.lake.bucket, reads=["certificates/"])
+        grant_key(role, self.lake.key)
+        allow(role, ["kms:GetPublicKey"], self.lake.certificates.key_arn)
+
+
+def allow(role: iam.Role, actions: list[str], resource: str) -> None:
+    """Allow actions on one resource."""
+    role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
