@@ -16,8 +16,8 @@ from pyiceberg.catalog import Catalog
 from domain import metrics
 from domain.ingest.commits import COMMIT_ORDER, WITNESS, Step, position
 from domain.ingest.receipts import ROOT, Receipt, followed, linked, read_receipt
+from lambdas.catalogue import open_catalogue
 from lambdas.ingest.bucket import Bucket
-from lambdas.ingest.catalogue import open_catalogue
 from lambdas.ingest.registration import register
 from lambdas.ingest.settings import CommitSettings
 

@@ -22,10 +22,10 @@ from domain.ingest.commits import WITNESS, places, position
 from domain.ingest.conservation import Chain, Entry, Gap, Proof, chain, culprits, differences
 from domain.ingest.receipts import ROOT, DataFile, shard_prefix
 from domain.tables import ACCOUNTS
+from lambdas.catalogue import open_catalogue
 from lambdas.ingest import questions, rows
 from lambdas.ingest.athena import Athena
 from lambdas.ingest.bucket import Bucket
-from lambdas.ingest.catalogue import open_catalogue
 from lambdas.ingest.settings import ConserveSettings
 
 FIELDS = ("day", "time")  # EventBridge says when it called, a person which day

@@ -16,14 +16,15 @@ from pyiceberg.catalog import Catalog
 from domain.ingest import asked
 from domain.ingest.asked import Refused, Window
 from domain.ingest.batch import SEQUENCE_DIGITS
+from domain.ingest.bridge import Bridge, connect
 from domain.ingest.redrive import ANY, FAILED_BATCH, REASONS, Aside, Key, Verdict, judge
 from domain.tables import QUARANTINE, REDRIVEN
+from lambdas.catalogue import open_catalogue
 from lambdas.ingest import rows
 from lambdas.ingest.bucket import Bucket
-from lambdas.ingest.catalogue import open_catalogue
 from lambdas.ingest.given_up import GivenUp, Queue, rescue
 from lambdas.ingest.settings import RedriveSettings
-from lambdas.ingest.stream import Broker, Kinesis
+from lambdas.ingest.stream import Broker, Kafka, Kinesis
 
 FIELDS = ("reason", "from", "to", "send")
 MARGIN_MS = 60_000
@@ -110,8 +111,7 @@ class Redrive:
     def batch(self, batch: GivenUp) -> bool:
         """Redrive one batch; tell whether nothing of it is left."""
         asides, lost = rescue(self.bucket, self.broker, batch)
-        if lost:
-            self.told.lost.append(batch.report(lost))
+        self.told.lost += lost
         failed = self.told.failed
         for some in rounds(asides):
             known = {key for day in arrival_days(some) for key in ledger(self.catalog, day)}
@@ -168,12 +168,18 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     except Refused as refused:
         return refused.report()
     bucket = Bucket(client("s3"), settings().bucket)
-    redrive = Redrive(bucket, catalog(), Kinesis(client("kinesis"), settings().stream), send)
+    redrive = Redrive(bucket, catalog(), broker(), send)
     if reason == FAILED_BATCH:
         redrive.given_up(Queue(client("sqs"), settings().queue), context)
     else:
         redrive.quarantined(reason, window, context)
     return {"reason": reason, **window.report(), "sending": send, **redrive.told.report()}
+
+
+def broker() -> Broker:
+    """Connect to the stream, or to the topic that stands in its place."""
+    stream = connect(client, settings().cluster, settings().bridge)
+    return Kafka(stream, settings().stream) if isinstance(stream, Bridge) else Kinesis(stream, settings().stream)
 
 
 def rounds(asides: Iterable[Aside]) -> Iterator[list[Aside]]:

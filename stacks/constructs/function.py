@@ -18,6 +18,7 @@ from stacks.constructs.layer import Layer
 from stacks.constructs.nag import accept, accept_wildcards
 
 UNZIPPED_LIMIT = 250 * 1024 * 1024  # Lambda quotas: "Deployment package (.zip file archive) size", layers included
+SHARED = ("lambdas/__init__.py", "lambdas/catalogue.py")
 RETENTIONS = {
     7: logs.RetentionDays.ONE_WEEK,
     14: logs.RetentionDays.TWO_WEEKS,
@@ -69,7 +70,7 @@ class Function(Construct):
             function_name=name,
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=lambda_.Architecture.ARM_64,
-            code=lambda_.Code.from_asset(str(ROOT), **only("domain", "lambdas/__init__.py", f"lambdas/{capability}")),
+            code=lambda_.Code.from_asset(str(ROOT), **only("domain", *SHARED, f"lambdas/{capability}")),
             handler=f"lambdas.{module}.handler",
             environment=settings.write(),
             role=self.role,

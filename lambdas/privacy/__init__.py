@@ -1,0 +1,1 @@
+"""Find, remove and reverse what the lake holds of a person."""
