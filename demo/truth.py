@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 
-from clients.world.__main__ import SENT_FILE, SESSIONS_FILE, records
+from clients.world.__main__ import EFFECTS_FILE, SENT_FILE, SESSIONS_FILE, records, write_truth
 from clients.world.truth import best_possible_auc
 from clients.world.world import World
 
@@ -21,7 +22,7 @@ POINTS = 100  # of a drawn ROC curve
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The ledger of a simulated world: each record sent, and each session with its true probability."""
+    """The ledger of a simulated world: each record sent, each session with its true probability, each arm's effect."""
 
     folder: Path
 
@@ -37,9 +38,13 @@ class Truth:
 
     def record(self, world: World) -> Iterator[tuple[str, bytes]]:
         """Let a world's records through and write down what was sent."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(world.sessions(), self.sessions)
+        write_truth(world, self.folder)
         return records(world, self.sent)
+
+    def effects(self) -> list[dict[str, Any]]:
+        """Read what each arm of the world's experiments truly does (`clients.world.trials.Effect`)."""
+        found: list[dict[str, Any]] = json.loads((self.folder / EFFECTS_FILE).read_text(encoding="utf-8"))
+        return found
 
     def distinct_valid(self) -> dict[str, int]:
         """Count the distinct valid events that were sent, by event; DuckDB counts, over the ledger alone."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clients.progress import counted
@@ -18,6 +21,7 @@ from clients.world.world import TooSmallAWorld, World
 
 SENT_FILE = "sent.parquet"
 SESSIONS_FILE = "sessions.parquet"
+EFFECTS_FILE = "effects.json"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,9 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TooSmallAWorld as error:
         print(error, file=sys.stderr)
         return 2
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    truth = world.sessions()
-    pq.write_table(truth, chosen.out / SESSIONS_FILE, compression="zstd")
+    truth = write_truth(world, chosen.out)
     report = send(counted(records(world, chosen.out / SENT_FILE), "records", world.events), chosen.stream)
     if report.refused:
         print(f"{chosen.stream} refused {dict(report.refused)} of {world.events:,} records: the ledger counts them too")
@@ -38,6 +40,16 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{world.valid:,} events sent, {world.duplicates:,} of them twice, and {world.malformed:,} broken records")
     print(f"{truth.num_rows:,} sessions; best possible AUC {best_possible_auc(truth):.4f}; ledgers in {chosen.out}")
     return 0
+
+
+def write_truth(world: World, folder: Path) -> pa.Table:
+    """Write what is true of each session and of each experiment into `folder`, and return the sessions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sessions = world.sessions()
+    pq.write_table(sessions, folder / SESSIONS_FILE, compression="zstd")
+    effects = [{**asdict(effect), "relative": effect.relative} for effect in world.effects()]
+    (folder / EFFECTS_FILE).write_text(json.dumps(effects, indent=1) + "\n", encoding="utf-8")
+    return sessions
 
 
 def records(world: World, sent: Path) -> Iterator[tuple[str, bytes]]:

@@ -36,5 +36,6 @@ def spell_out(random: np.random.Generator, runs: Runs, catalogue: Catalogue, fir
         items=nothing,
         amount=nothing.astype(float),
         stars=nothing + 1,
+        trial=nothing,
         arm=nothing,
     )

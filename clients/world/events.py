@@ -18,7 +18,6 @@ from clients.world.visits import (
     PRODUCT_VIEW,
     PURCHASE,
     RATING,
-    REWARD,
     SEARCH,
     Bools,
     Visits,
@@ -34,6 +33,7 @@ class Events:
     """One row an event: its kind, its time in ms since the epoch, and all that a field of any kind could need.
 
     Integers point into the lists of `catalogue`, `nature` and `shoppers`; only what belongs to the kind has a meaning.
+    `trial` is the place of an exposure's experiment, `arm` that of its arm there.
     """
 
     kind: Ints
@@ -51,6 +51,7 @@ class Events:
     items: Ints
     amount: Floats
     stars: Ints
+    trial: Ints
     arm: Ints
 
 
@@ -84,6 +85,7 @@ def spell_out(random: np.random.Generator, plan: Plan, rows: Ints) -> Events:
     value = np.bincount(row, quantity * catalogue.prices[product] * carted, sessions.events.size).astype(np.float64)
     items = np.bincount(row, quantity * carted, sessions.events.size).astype(np.int64)
     shopper = visits.shopper[row]
+    trial = _trials(plan.shoppers.arms, shopper, places.after)
     return Events(
         kind=kind,
         time=_times(random, visits, sessions, places),
@@ -100,24 +102,30 @@ def spell_out(random: np.random.Generator, plan: Plan, rows: Ints) -> Events:
         items=items[row],
         amount=value.round(2)[row],
         stars=np.minimum(1 + random.binomial(4, 0.75, row.size), 5),
-        arm=plan.shoppers.arm[shopper],
+        trial=trial,
+        arm=plan.shoppers.arms[shopper, trial],
     )
 
 
 def _kinds(random: np.random.Generator, visits: Visits, sessions: Sessions, places: Places) -> tuple[Ints, Ints]:
     row, after = places.row, places.after
-    shown = visits.exposed[row].astype(np.int64)
-    told = shown + visits.rewarded[row]
-    browsed = told + visits.browse[row]
+    shown = sessions.shown[row]
+    browsed = shown + visits.browse[row]
     carted = browsed + visits.carts[row]
-    stages = [after < 0, after < shown, after < told, after < browsed, after < carted, after == carted + 1]
+    stages = [after < 0, after < shown, after < browsed, after < carted, after == carted + 1]
     opening = visits.kinds[row, np.clip(places.within, 0, visits.kinds.shape[1] - 1)]
     browse = random.choice(BROWSE, row.size, p=BROWSE_SHARES)
-    kind = np.select(stages, [opening, EXPOSURE, REWARD, browse, ADD_TO_CART, PURCHASE], PAGE_VIEW)
+    kind = np.select(stages, [opening, EXPOSURE, browse, ADD_TO_CART, PURCHASE], PAGE_VIEW)
     page = np.minimum((random.random(row.size) ** 2 * CHECKOUT).astype(np.int64), CHECKOUT - 1)
     ending = (after >= carted) & sessions.purchased[row]
     page[ending] = np.where(after == carted, CHECKOUT, THANKS)[ending]
     return kind, page
+
+
+def _trials(arms: Ints, shopper: Ints, after: Ints) -> Ints:
+    """Say which trial each place after the opening would show: those that the shopper is part of, in turn."""
+    parts = np.argsort(arms < 0, axis=1, kind="stable")
+    return np.asarray(parts[shopper, np.clip(after, 0, arms.shape[1] - 1)])
 
 
 def _products(random: np.random.Generator, plan: Plan, visits: Visits, places: Places, kind: Ints) -> Ints:

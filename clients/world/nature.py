@@ -1,9 +1,13 @@
-"""How the simulated world is: its rates, its calendar, its countries and its experiment."""
+"""How the simulated world is: its rates, its calendar, its countries and what experiments do in it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
+
+from domain.experiment.declaration import Experiment
+from domain.experiments import CHECKOUT, COLOUR
 
 MINUTE = 60_000  # times inside the world are milliseconds
 HOUR = 60 * MINUTE
@@ -31,13 +35,19 @@ COUNTRIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Experiment:
-    """A two-arm experiment with a known effect: how often an exposure in each arm is rewarded."""
+class Trial:
+    """A declared experiment, and what each arm does to whoever has been shown it: its pull to buy, in log odds."""
 
-    name: str = "recommendations"
-    arms: tuple[str, str] = ("control", "treatment")
-    reward_rates: tuple[float, float] = (0.10, 0.14)
-    exposed: float = 0.7
+    experiment: Experiment
+    arm_to_pull: Mapping[str, float] = field(default_factory=dict)
+
+    def pull(self, arm: str) -> float:
+        """Say how an arm moves the wish to buy; one that is not named leaves it as it is."""
+        return self.arm_to_pull.get(arm, 0.0)
+
+
+TRIALS = (Trial(CHECKOUT, {"one_page": 0.5}), Trial(COLOUR))
+"""The A/B tests of the world: one page at checkout sells more, and the colour of a button does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Nature:
 
     A late record is sent `late_minutes` after its event, a very late one `very_late_days`; any other within seconds.
     `taste` is the standard deviation of what no one can see of a shopper (see `clients.world.purchase`).
+    `exposed` is the share of decided sessions that show a shopper the `trials`, unless an earlier one did.
     """
 
     days: int = 14
@@ -59,7 +70,8 @@ class Nature:
     sessions_a_fortnight: float = 4.0
     scored: float = 0.8
     taste: float = 0.2
-    experiment: Experiment = Experiment()
+    exposed: float = 0.7
+    trials: tuple[Trial, ...] = TRIALS
 
 
 def window(until: date, days: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 BY_DEVICE = np.asarray([0.5, -0.4, 0.0])  # in the order of domain.events.DEVICES
 PEAK_HOUR = 19  # UTC
 USUAL_PRICE = 60.0
-BASE = -5.5
+BASE = -5.7
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,14 +31,15 @@ BETWEEN = 45 * MINUTE  # from one session's end to the next one's start, at leas
 class Sessions:
     """What came of the visits, one row each; times in ms since the epoch, `nan` where a visit was never decided.
 
-    `rest` is the time from the opening's last event to the order (or to the last event, if there is no order), `thanks`
-    from the order to the page that confirms it.
+    `shown` counts the exposures that follow the opening.  `rest` is the time from the opening's last event to the order
+    (or to the last event, if there is no order), `thanks` from the order to the page that confirms it.
     """
 
     start: Ints
     logit: Floats
     probability: Floats
     purchased: Bools
+    shown: Ints
     rest: Ints
     thanks: Ints
     events: Ints
@@ -52,11 +53,13 @@ class Past:
     purchases: Ints
     ended: Ints
     bought: Ints
+    exposed: Bools
 
     @classmethod
     def none(cls, count: int) -> Past:
         """Say that nothing has happened yet."""
-        return cls(np.zeros(count, int), np.zeros(count, int), np.full(count, -1), np.full(count, -1))
+        nothing, never = np.zeros(count, int), np.full(count, -1)
+        return cls(nothing, nothing.copy(), never, never.copy(), np.zeros(count, dtype=bool))
 
 
 def live(visits: Visits, shoppers: Shoppers, catalogue: Catalogue, end: int) -> tuple[Visits, Sessions, Seen]:
@@ -78,9 +81,13 @@ def live(visits: Visits, shoppers: Shoppers, catalogue: Catalogue, end: int) -> 
 def _live(visits: Visits, shoppers: Shoppers, catalogue: Catalogue, past: Past, start: Ints) -> tuple[Sessions, Seen]:
     seen = look(visits, shoppers, catalogue, past, start)
     logit = np.where(visits.decided, purchase.logit(seen), np.nan)
-    probability = purchase.probability(logit + shoppers.taste[visits.shopper])
+    first = visits.exposed & ~past.exposed[visits.shopper]
+    past.exposed[visits.shopper] |= visits.exposed
+    pull = np.where(past.exposed[visits.shopper], shoppers.pull[visits.shopper], 0.0)
+    probability = purchase.probability(logit + shoppers.taste[visits.shopper] + pull)
     purchased = np.asarray(visits.luck < probability)
-    after = visits.exposed + visits.rewarded.astype(int) + visits.browse + np.where(purchased, visits.carts + 2, 0)
+    shown = np.where(first, (shoppers.arms >= 0).sum(axis=1)[visits.shopper], 0)
+    after = shown + visits.browse + np.where(purchased, visits.carts + 2, 0)
     rest = np.minimum(after * np.clip(visits.step, 4_000, None), LONGEST_REST).astype(np.int64)
     thanks = np.where(purchased, visits.thanks, 0)
     bought = start + visits.offsets[np.arange(start.size), visits.length - 1] + rest
@@ -88,7 +95,7 @@ def _live(visits: Visits, shoppers: Shoppers, catalogue: Catalogue, past: Past, 
     past.purchases[visits.shopper] += purchased
     past.ended[visits.shopper] = bought + thanks
     past.bought[visits.shopper[purchased]] = bought[purchased]
-    return Sessions(start, logit, probability, purchased, rest, thanks, visits.length + after + purchased), seen
+    return Sessions(start, logit, probability, purchased, shown, rest, thanks, visits.length + after + purchased), seen
 
 
 def look(visits: Visits, shoppers: Shoppers, catalogue: Catalogue, past: Past, start: Ints) -> Seen:

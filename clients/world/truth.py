@@ -29,7 +29,8 @@ def session_table(plan: Plan) -> pa.Table:
     """Tell the truth about people's sessions, one row each.
 
     `probability` is that of a purchase, known at `moment`, the time of the fifth event, to one who sees all and knows
-    the shopper's hidden `taste`; `visible` is what it would be at the average taste.  The columns of `Seen` follow.
+    the shopper's hidden `taste` and what experiments do; `visible` is what it would be at the average taste, without
+    any experiment.  The columns of `Seen` follow.
     They, the moment and the probabilities are null where a session never came to its fifth event.
     """
     visits, sessions, seen, shoppers = plan.visits, plan.sessions, plan.seen, plan.shoppers

@@ -15,8 +15,8 @@ from domain.tables import PREFIX_EVENTS
 
 Bools = NDArray[np.bool_]
 
-KINDS = ("page_view", "search", "product_view", "add_to_cart", "purchase", "rating", "exposure", "reward")
-PAGE_VIEW, SEARCH, PRODUCT_VIEW, ADD_TO_CART, PURCHASE, RATING, EXPOSURE, REWARD = range(len(KINDS))
+KINDS = ("page_view", "search", "product_view", "add_to_cart", "purchase", "rating", "exposure")
+PAGE_VIEW, SEARCH, PRODUCT_VIEW, ADD_TO_CART, PURCHASE, RATING, EXPOSURE = range(len(KINDS))
 
 MOODS = (0.45, 0.30, 0.25)  # strolling, seeking, shopping
 NEXT_KIND = np.cumsum(  # by mood: page_view, search, product_view, add_to_cart
@@ -32,8 +32,9 @@ class Visits:
 
     `kinds`, `products` and `offsets` are of shape (n, 5); only the first `length` of a row count, and a product only
     where the event has one.  A visit of fewer than five events is never decided; a decided one with a probability above
-    its `luck` ends in a purchase.  `browse` counts what follows the opening whatever the outcome: at least one, so that
-    a session ends with something that its shopper does.
+    its `luck` ends in a purchase.  `exposed` ones show the experiments to whoever has not seen them.
+    `browse` counts what follows the opening whatever the outcome: at least one, so that a session ends with something
+    that its shopper does.
     """
 
     shopper: Ints
@@ -44,7 +45,6 @@ class Visits:
     products: Ints
     offsets: Ints
     exposed: Bools
-    rewarded: Bools
     browse: Ints
     carts: Ints
     step: Floats
@@ -71,8 +71,6 @@ def draw(
     length = np.where(random.random(count) < nature.scored, PREFIX_EVENTS, random.integers(1, PREFIX_EVENTS, count))
     kinds = _kinds(random, count)
     decided = length == PREFIX_EVENTS
-    exposed = decided & (random.random(count) < nature.experiment.exposed)
-    rates = np.asarray(nature.experiment.reward_rates)[shoppers.arm[shopper]]
     return Visits(
         shopper=shopper,
         planned=planned[order],
@@ -81,8 +79,7 @@ def draw(
         kinds=kinds,
         products=_products(random, kinds, catalogue, shoppers.favourite[shopper]),
         offsets=_offsets(random, shoppers.pace[shopper]),
-        exposed=exposed,
-        rewarded=exposed & (random.random(count) < rates),
+        exposed=decided & (random.random(count) < nature.exposed),
         browse=np.where(decided, random.geometric(1 / 5, count), 0),
         carts=1 + (random.random(count) < 0.4),  # noqa: PLR2004  # additions to the cart on the way to an order
         step=random.gamma(4.0, 9_000.0, count) * shoppers.pace[shopper],

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from clients.world import bots, encode, events, stream, truth
+from clients.world import bots, encode, events, stream, trials, truth
 from clients.world.columns import join, take
 from clients.world.nature import Nature, window
 from clients.world.plan import Plan, make
@@ -70,6 +70,10 @@ class World:
         table = pa.concat_tables([people, machines], promote_options="default")
         return table.sort_by([("started_at", "ascending"), ("user_id", "ascending")])
 
+    def effects(self) -> list[trials.Effect]:
+        """Tell the truth about every experiment: what each arm does to the share of those who buy."""
+        return trials.effects(self.plan, self.nature, window(self.until, self.nature.days)[1])
+
     def batches(self) -> Iterator[Batch]:
         """Let out all records in sending order, some tens of thousands at a time."""
         waiting: list[Sending] = []
@@ -104,8 +108,8 @@ class World:
         machines = bots.spell_out(random, runs, plan.catalogue, len(plan.shoppers.ids))
         spelt = join([people, machines])
         users = np.asarray(plan.users, dtype=object)[spelt.user].tolist()
-        ids = encode.event_ids(random, spelt.time)
-        payloads = encode.encode(spelt, ids, users, plan.catalogue, self.nature.experiment)
+        ids = encode.event_ids(random, spelt, users, self.nature.trials)
+        payloads = encode.encode(spelt, ids, users, plan.catalogue, self.nature.trials)
         at = stream.send_times(random, spelt.time, self.nature).tolist()
         names = np.asarray(KINDS, dtype=object)[spelt.kind].tolist()
         columns = zip(at, users, payloads, ids, names, spelt.time.tolist(), strict=True)

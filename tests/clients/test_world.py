@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import date, datetime, timezone
 from functools import cache
@@ -23,9 +24,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from clients.world import Nature, World, auc, best_possible_auc
-from clients.world.__main__ import records
+from clients.world.__main__ import records, write_truth
+from clients.world.nature import Trial
 from clients.world.truth import OneOutcomeOnly
 from clients.world.world import TooSmallAWorld
+from domain.experiment.decision import decide
+from domain.experiments import CHECKOUT, COLOUR, EXPERIMENTS
 from domain.ingest.contract import BrokenContract, check
 from domain.process.sessions import GAP, INTERACTIONS, is_machine
 from domain.tables import PREFIX_EVENTS, Opening
@@ -286,14 +290,55 @@ def test_outcomes_follow_the_true_probability() -> None:
         assert within(bought[rows].sum(), chance[rows].sum(), (chance[rows] * (1 - chance[rows])).sum())
 
 
-def test_the_experiment_has_the_effect_that_it_is_said_to_have() -> None:
-    frame, nature = events(), Nature()
-    arms = frame[frame["event"].isin(["exposure", "reward"])].groupby(["event", "arm"]).size()
+def test_an_exposure_is_what_the_platform_would_have_decided_once_for_each_shopper_and_experiment() -> None:
+    exposures = events()[events()["event"] == "exposure"]
 
-    for arm, rate in zip(nature.experiment.arms, nature.experiment.reward_rates, strict=True):
-        shown = arms["exposure", arm]
-        assert within(arms["reward", arm], rate * shown, rate * (1 - rate) * shown)
-    assert frame[frame["event"] == "exposure"].groupby("user_id")["arm"].nunique().max() == 1
+    assert set(exposures["experiment"]) == {trial.experiment.name for trial in Nature().trials}
+    assert not exposures.duplicated(["user_id", "experiment"]).any()
+    for row in exposures.itertuples():
+        decided = decide(EXPERIMENTS[row.experiment], row.user_id, {})
+        assert (row.arm, row.propensity, row.event_id) == (decided.arm, decided.propensity, decided.decision_id)
+
+
+def test_an_order_after_an_exposure_comes_after_it_in_time() -> None:
+    frame = events()
+    exposed = frame[frame["event"] == "exposure"].groupby("user_id")["event_time"].max()
+    opened = interactions().query("place == 4").groupby("user_id")["event_time"].min()
+
+    assert (exposed > opened[exposed.index]).all()
+
+
+def test_one_page_sells_more_and_the_colour_does_nothing_to_the_same_shoppers() -> None:
+    page, colour = world().effects()
+    exposed = events().query("event == 'exposure'").groupby("experiment")["user_id"].nunique()
+
+    assert (page.experiment, page.arm, page.pull) == (CHECKOUT.name, "one_page", 0.5)
+    assert 0.15 < page.relative < 0.35
+    assert (colour.experiment, colour.relative, colour.pull) == (COLOUR.name, 0.0, 0.0)
+    assert page.shoppers == colour.shoppers == exposed[CHECKOUT.name] == exposed[COLOUR.name]
+
+
+def test_what_the_arms_did_is_what_the_truth_says_that_they_do() -> None:
+    """Each arm's buyers are a random part of the shoppers whose share the truth tells for that arm."""
+    frame = events()
+    page, _ = world().effects()
+    exposed = frame[(frame["event"] == "exposure") & (frame["experiment"] == CHECKOUT.name)].set_index("user_id")
+    orders = frame[frame["event"] == "purchase"]
+    after = orders[orders["event_time"] > orders["user_id"].map(exposed["event_time"])]
+    bought = exposed.index.isin(after["user_id"])
+
+    for arm, share in (("control", page.control), ("one_page", page.share)):
+        rows = (exposed["arm"] == arm).to_numpy()
+        assert within(bought[rows].sum(), share * rows.sum(), share * (1 - share) * rows.sum())
+
+
+def test_without_a_pull_the_truth_is_no_effect_and_with_a_stronger_one_it_is_larger() -> None:
+    effects = [
+        World(SEED, 10_000, UNTIL, Nature(trials=(Trial(CHECKOUT, {"one_page": pull}),))).effects()[0].relative
+        for pull in (-1.0, 0.0, 1.0)
+    ]
+
+    assert effects[0] < effects[1] == 0 < effects[2]
 
 
 def test_a_user_comes_with_several_devices() -> None:
@@ -359,6 +404,15 @@ def test_a_world_of_any_seed_and_size_sends_exactly_what_it_says(seed: int, coun
 def test_a_world_too_small_for_its_proportions_is_refused() -> None:
     with pytest.raises(TooSmallAWorld, match="events=999"):
         World(seed=SEED, events=999, until=UNTIL)
+
+
+def test_the_ledger_tells_the_true_effects(tmp_path: Any) -> None:
+    write_truth(world(), tmp_path)
+    told = json.loads((tmp_path / "effects.json").read_text())
+
+    assert [(effect["experiment"], effect["relative"]) for effect in told] == [
+        (effect.experiment, effect.relative) for effect in world().effects()
+    ]
 
 
 def test_the_ledger_file_holds_what_was_taken(tmp_path: Any) -> None:
