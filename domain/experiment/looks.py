@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -90,8 +89,3 @@ def _spent(units: Sequence[int], fractions: Sequence[float], alpha: float) -> Se
 
     found = group.bounds(reached, alpha, spend)
     return [found[sum(other <= place for other in kept) - 1] for place in range(len(units))]
-
-
-def is_reached(statistic: float, look: Look) -> bool:
-    """Whether a standardised statistic lies at or beyond the look's bound."""
-    return math.isfinite(statistic) and abs(statistic) >= look.bound

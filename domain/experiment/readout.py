@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum
@@ -17,7 +17,7 @@ from domain.experiment.bayesian.belief import Belief
 from domain.experiment.declaration import Better, Design, Experiment, Guardrail, Kind, Outcome
 from domain.experiment.looks import Look, looks
 from domain.experiment.moments import empty
-from domain.experiment.multiplicity import holm
+from domain.experiment.multiplicity import benjamini_hochberg, holm
 from domain.experiment.reading import Reading, not_estimable
 from domain.experiment.samples import Sample, adjusted, of_mean, of_ratio, stratified
 from domain.experiment.sequential import always
@@ -71,8 +71,8 @@ class Odds:
 class Finding:
     """What one arm did to one outcome: read as if looked at once, as the design allows, and by belief.
 
-    `adjusted` is the design's p-value after Holm's correction, to be held against `level`; `not_worse` is a
-    guardrail's.
+    `adjusted` is the design's p-value after Holm's correction, over slices Benjamini and Hochberg's, to be held against
+    `level`; `not_worse` is a guardrail's.
     """
 
     outcome: str
@@ -174,11 +174,7 @@ def read(experiment: Experiment, known: Sequence[Snapshot]) -> Readout:
         excluded=last.excluded,
         ratio=course[-1].ratio,
         findings=findings,
-        slices=[
-            found
-            for name in last.slices
-            for found in _compared(experiment, experiment.primary, Role.PRIMARY, last, look, slice_=name)
-        ],
+        slices=_sliced(experiment, last, look),
         course=course,
         stopped=stopped,
     )
@@ -285,10 +281,23 @@ def _compared(
     return _corrected(found)
 
 
-def _corrected(found: Sequence[Finding]) -> list[Finding]:
-    """Adjust the design's p-values for how many are asked at once (Holm 1979)."""
+def _sliced(experiment: Experiment, snapshot: Snapshot, look: Look) -> list[Finding]:
+    """Compare the primary outcome within every slice; of what stands out, few at the level are false (an exploration).
+
+    Slices are many and nobody named one beforehand: a correction that excludes any false alarm would see nothing.
+    """
+    found = [
+        finding
+        for name in snapshot.slices
+        for finding in _compared(experiment, experiment.primary, Role.PRIMARY, snapshot, look, slice_=name)
+    ]
+    return _corrected(found, benjamini_hochberg)
+
+
+def _corrected(found: Sequence[Finding], correction: Callable[[Sequence[float]], list[float]] = holm) -> list[Finding]:
+    """Adjust the design's p-values for how many are asked at once."""
     there = [place for place, finding in enumerate(found) if finding.valid.is_estimable]
-    p_values = dict(zip(there, holm([found[place].valid.p_value for place in there]), strict=True))
+    p_values = dict(zip(there, correction([found[place].valid.p_value for place in there]), strict=True))
     return [replace(finding, adjusted=p_values.get(place, math.nan)) for place, finding in enumerate(found)]
 
 

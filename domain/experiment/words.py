@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from domain.experiment.declaration import Design
 from domain.experiment.looks import Look
-from domain.experiment.readout import BROKEN, Finding, Readout, Role, Verdict
+from domain.experiment.readout import BROKEN, Finding, Readout, Role, Verdict, is_shown
 
 NOTABLE = 0.01
 """A share of units that saw several arms from which on a reader is told: assignment is then not sticky."""
@@ -17,7 +17,8 @@ HARDLY = 10.0  # standard errors: a bound so far out is none that data reach
 
 def conclusions(readout: Readout) -> list[str]:
     """Conclude, the weightiest first: a broken ratio stands above every result."""
-    return [*_ratio(readout), *_excluded(readout), *_primary(readout), *_guardrails(readout), *_secondary(readout)]
+    results = (*_primary(readout), *_guardrails(readout), *_secondary(readout), *_slices(readout))
+    return [*_ratio(readout), *_excluded(readout), *results]
 
 
 def share(value: float) -> str:
@@ -120,3 +121,13 @@ def _secondary(readout: Readout) -> Iterator[str]:
             yield f"{finding.arm} is {finding.verdict.value} in {where}: {size(finding)}."
         if finding.role is Role.SECONDARY and finding.verdict is Verdict.NOTHING:
             yield f"{finding.arm}: nothing can be said of {finding.outcome}, {finding.reading.why}."
+
+
+def _slices(readout: Readout) -> Iterator[str]:
+    for finding in readout.slices:
+        if is_shown(finding) and not readout.ratio.is_broken:
+            yield (
+                f"{finding.arm}: {finding.outcome} stands out among units of {finding.slice}, {size(finding)}, also "
+                f"after the correction for {len(readout.slices)} slices (Benjamini and Hochberg): a question for the "
+                "next experiment, not an answer of this one."
+            )

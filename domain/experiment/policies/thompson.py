@@ -4,10 +4,37 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import exp, log, sqrt
 
 from domain.experiment.policies.policy import InvalidPolicy, Tally, draw
+
+TINY = 2.0**-54  # the least uniform above nought is twice that
+LOG_4 = log(4)
+LOG_5 = log(5)
+
+
+def beta(a: float, b: float, uniform: Callable[[], float]) -> float:
+    """Draw from Beta(a, b), both at least 1, by rejection from a log-logistic (Cheng 1978, algorithm BB).
+
+    `random.betavariate` draws two gammas for it, which takes half as long again.
+    """
+    if a <= 1 or b <= 1:
+        return math.pow(uniform(), 1 / a) if b <= 1 else 1 - math.pow(uniform(), 1 / b)
+    total = a + b
+    least, most = (a, b) if a < b else (b, a)
+    shape = sqrt((total - 2) / (2 * a * b - total))
+    tilt = least + 1 / shape
+    while True:
+        first = uniform() or TINY
+        logit = shape * log(first / (1 - first))
+        odds = least * exp(logit)
+        height = tilt * logit - LOG_4
+        below = first * first * (uniform() or TINY)
+        # The line 5·below - 1 - ln 5 lies above ln(below), and spares most logarithms.
+        if height + least - odds >= 5 * below - 1 - LOG_5 or height + total * log(total / (most + odds)) >= log(below):
+            return (odds if a == least else most) / (most + odds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +55,11 @@ class BetaThompson:
 
     def choose(self, tallies: Sequence[Tally], chance: random.Random) -> int:
         """Choose the arm with the highest draw from its posterior."""
-        drawn = [chance.betavariate(*self._posterior(tally)) for tally in tallies]
+        uniform, hits, misses = chance.random, self.successes, self.failures
+        drawn = []
+        for tally in tallies:  # not by _posterior: calls are a fifth of the time
+            missed = tally.pulls - tally.total
+            drawn.append(beta(hits + tally.total, misses + missed if missed > 0 else misses, uniform))
         return drawn.index(max(drawn))
 
     def weights(self, tallies: Sequence[Tally]) -> tuple[float, ...]:

@@ -74,6 +74,18 @@ def test_merging_is_associative_at_a_thousand_million_rows() -> None:
     assert close(three + two + one, one + two + three, 1e-12)
 
 
+def test_merging_is_associative_far_from_nought() -> None:
+    """A mean of one double alone keeps eleven digits of a variance of one at 1e8."""
+    random = np.random.default_rng(SEED)
+    parts = [of_rows(("value",), part) for part in np.array_split(random.normal(1e8, 1.0, (100_000, 1)), 1_000)]
+    orders = [parts, parts[::-1], [parts[place] for place in random.permutation(1_000)]]
+    halves = [merge(parts[:500]) + merge(parts[500:])]
+
+    variances = [found.variance("value") for found in [merge(order) for order in orders] + halves]
+
+    assert max(abs(variance / variances[0] - 1) for variance in variances) < 1e-12
+
+
 def test_no_units_merge_with_any() -> None:
     found = of_rows(COLUMNS, any_rows(10))
 

@@ -198,6 +198,7 @@ def test_what_cannot_be_estimated_says_why_and_is_no_number(control: list[float]
 
 @pytest.mark.parametrize("measure", ["value", "covariate", "value_value"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_number_that_is_none_never_becomes_a_reading(measure: str, bad: float) -> None:
     rows = simulated(SEED, 0.2, TRIAL)
     broken = [{**row, measure: bad} if row["outcome"] == "spent" and row["arm"] == "new" else row for row in rows]
@@ -289,3 +290,24 @@ def test_a_summary_is_read_as_it_was_written(rows: list[tuple[float, float, floa
     assert again.count == summary.moments.count
     assert (again.mean == summary.moments.mean).all()
     assert np.allclose(again.product, summary.moments.product, rtol=1e-12)
+
+
+def test_what_stands_out_in_one_of_many_slices_is_held_against_their_number() -> None:
+    """Nineteen slices without an effect and one with a large one; uncorrected, one in twenty stands out anyway."""
+    found = [row for row in simulated(SEED, 0.0, TRIAL, days=1) if row["outcome"] != "spent"]
+    for number in range(20):
+        effect = 0.6 if number == 7 else 0.0
+        for row in simulated(number, effect, replace(TRIAL, secondary=(), guardrails=()), days=1):
+            if row["outcome"] == "spent":
+                found += [{**row, "slice": f"country={number}"}] + ([row] if number == 0 else [])
+    experiment = replace(TRIAL, stopping=Stopping(design=Design.FIXED, days=1, looks=1))
+
+    slices = readout(found, experiment).slices
+
+    assert len(slices) == 20
+    assert [each.slice for each in slices if each.adjusted <= each.level] == ["country=7"]
+    expected = stats.false_discovery_control([each.valid.p_value for each in slices])
+    assert [each.adjusted for each in slices] == pytest.approx(list(expected))
+    told = [said for said in conclusions(readout(found, experiment)) if "stands out" in said]
+    assert len(told) == 1
+    assert "country=7" in told[0]
