@@ -1,0 +1,271 @@
+"""Look for people in the bytes of a file, whatever it is packed in: not in its rows alone."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+PARQUET, GZIP, ZSTD, ZIP, AVRO = b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"Obj\x01"
+TAR_AT = 257  # where a tar says "ustar" (POSIX.1-1988)
+DEEPEST = 8
+"""Packings within one another; a file that goes deeper is not ours."""
+
+SYNC_BYTES = 16
+DATA_PAGE_V2 = 3
+PAGE_TYPE, UNPACKED, PACKED, V2 = 1, 2, 3, 8  # fields of a PageHeader (Parquet format, parquet.thrift)
+DEFINITIONS, REPETITIONS, IS_PACKED = 5, 6, 7  # of its DataPageHeaderV2
+BOOLEANS, BYTE, DOUBLE, BINARY, LISTS, STRUCT = (1, 2), 3, 7, 8, (9, 10), 12  # types (Thrift compact protocol)
+
+
+class TooDeep(ValueError):
+    """A file is packed more often than anything that the lake writes."""
+
+
+def found(body: bytes, wanted: Sequence[str]) -> set[str]:
+    """Tell which of the values stand in a file, as they are or packed."""
+    left = {value: value.encode() for value in wanted}
+    seen: set[str] = set()
+    for part in parts(body):
+        seen |= {value for value, needle in left.items() if value not in seen and stands_in(part, needle)}
+        if len(seen) == len(left):
+            break
+    return seen
+
+
+def stands_in(part: bytes, needle: bytes) -> bool:
+    """Tell whether a value stands in bytes as itself, and not as a part of a longer one.
+
+    >>> [stands_in(text, b"u-1") for text in (b'{"user_id": "u-1"}', b'{"user_id": "u-12"}', b"\\x03\\0\\0\\0u-1\\x04")]
+    [True, False, True]
+    """
+    at = part.find(needle)
+    while at >= 0:
+        if is_measured(part, at, len(needle)) or is_alone(part, at, needle):
+            return True
+        at = part.find(needle, at + 1)
+    return False
+
+
+def is_measured(part: bytes, at: int, length: int) -> bool:
+    """Tell whether the length of just this value stands before it: as Parquet's pages, Thrift or Avro write it."""
+    marks = (length.to_bytes(4, "little"), varint(length), varint(2 * length))
+    return any(part[max(0, at - len(mark)) : at] == mark for mark in marks)
+
+
+def is_alone(part: bytes, at: int, needle: bytes) -> bool:
+    """Tell whether neither neighbour of a value could belong to it."""
+    around = part[max(0, at - 1) : at] + part[at + len(needle) : at + len(needle) + 1]
+    return not any((chr(byte).isalnum() and byte < 128) or byte in b"_-" or byte in needle for byte in around)  # noqa: PLR2004
+
+
+def varint(number: int) -> bytes:
+    """Write a number as Thrift and Avro do, seven bits a byte."""
+    written = bytearray()
+    while number > 127:  # noqa: PLR2004
+        written.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*written, number])
+
+
+def parts(body: bytes, depth: int = 0) -> Iterator[bytes]:
+    """Unpack a file, and what is packed in it; what is not packed comes as it is."""
+    if depth > DEEPEST:
+        raise TooDeep(f"a file is packed more than {DEEPEST} times over; unpack it by hand and look")
+    inner = unpacked(body)
+    if inner is None:
+        yield from parquet(body) if body[:4] == body[-4:] == PARQUET else avro(body) if body[:4] == AVRO else (body,)
+    else:
+        for each in inner:
+            yield from parts(each, depth + 1)
+
+
+def unpacked(body: bytes) -> Iterator[bytes] | None:
+    """Unpack one layer of gzip, zstd, zip or tar; None if it is none of these."""
+    if body[:2] == GZIP:
+        return gunzipped(body)
+    if body[:4] == ZSTD:
+        return iter((pa.CompressedInputStream(pa.BufferReader(body), "zstd").read(),))
+    if body[:4] == ZIP:
+        return zipped(body)
+    return tarred(body) if body[TAR_AT : TAR_AT + 5] == b"ustar" else None
+
+
+def gunzipped(body: bytes) -> Iterator[bytes]:
+    """Unpack every member of a gzip file."""
+    while body[:2] == GZIP:
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        yield member.decompress(body) + member.flush()
+        body = member.unused_data
+
+
+def zipped(body: bytes) -> Iterator[bytes]:
+    """Give the names and the members of a zip file."""
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        yield "\n".join(archive.namelist()).encode()
+        yield from (archive.read(name) for name in archive.namelist())
+
+
+def tarred(body: bytes) -> Iterator[bytes]:
+    """Give the names and the members of a tar file."""
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        members = archive.getmembers()
+        yield "\n".join(member.name for member in members).encode()
+        for member in members:
+            if (file := archive.extractfile(member)) is not None:
+                yield file.read()
+
+
+def avro(body: bytes) -> Iterator[bytes]:
+    """Give an Avro file's header and its blocks unpacked (Avro 1.12, "Object Container Files")."""
+    codec, at = b"null", 4
+    while count := signed(*(read := number(body, at)))[0]:
+        at = read[1]
+        if count < 0:  # a block of the map that says its size too
+            _, at = number(body, at)
+        for _ in range(abs(count)):
+            name, at = counted(body, at)
+            value, at = counted(body, at)
+            codec = value if name == b"avro.codec" else codec
+    at = read[1] + SYNC_BYTES
+    yield body[:at]
+    while at < len(body):
+        _, at = number(body, at)
+        block, at = counted(body, at)
+        at += SYNC_BYTES
+        yield inflated(codec, block)
+
+
+def inflated(codec: bytes, block: bytes) -> bytes:
+    """Unpack a block of an Avro file."""
+    if codec == b"deflate":
+        return zlib.decompress(block, -zlib.MAX_WBITS)
+    if codec == b"zstandard":
+        return pa.CompressedInputStream(pa.BufferReader(block), "zstd").read()  # type: ignore[no-any-return]
+    if codec == b"snappy":
+        size, start = number(block, 0)
+        return pa.decompress(block[:-4], size, "snappy", asbytes=True) if start else b""  # type: ignore[no-any-return]
+    return block
+
+
+def parquet(body: bytes) -> Iterator[bytes]:
+    """Give a Parquet file's pages unpacked, and all that lies outside them: headers, indexes, statistics, footer."""
+    file, at = pq.ParquetFile(pa.BufferReader(body)), 0
+    for column in columns(file.metadata):
+        start = column.data_page_offset
+        if column.has_dictionary_page and column.dictionary_page_offset:
+            start = min(start, column.dictionary_page_offset)
+        yield body[at:start]
+        at = start + column.total_compressed_size
+        yield from pages(body, start, at, column)
+    yield body[at:]
+    yield from delta_coded(file)
+
+
+def columns(metadata: pq.FileMetaData) -> list[pq.ColumnChunkMetaData]:
+    """List a file's column chunks in the order in which they lie."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    return sorted(chunks, key=lambda chunk: chunk.data_page_offset)
+
+
+def pages(body: bytes, at: int, end: int, column: pq.ColumnChunkMetaData) -> Iterator[bytes]:
+    """Walk the pages of a column chunk: each header, and what it is of."""
+    while at < end:
+        header, start = struct(body, at)
+        yield body[at:start]
+        at = start + header[PACKED]
+        if column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"):  # numbers spell nobody
+            yield page(body[start:at], header, column.compression)
+
+
+def page(packed: bytes, header: dict[int, object], codec: str) -> bytes:
+    """Unpack a page; the levels of a second-version page lie before it as they are."""
+    v2 = header.get(V2, {}) if header[PAGE_TYPE] == DATA_PAGE_V2 else {}
+    assert isinstance(v2, dict)
+    levels = v2.get(DEFINITIONS, 0) + v2.get(REPETITIONS, 0)
+    size = int(str(header[UNPACKED])) - levels
+    if codec == "UNCOMPRESSED" or not size or v2.get(IS_PACKED) is False:
+        return packed
+    if codec == "GZIP":
+        return packed[:levels] + b"".join(gunzipped(packed[levels:]))
+    name = codec.lower().replace("lz4", "lz4_raw")  # the only LZ4 that is still written
+    return packed[:levels] + pa.decompress(packed[levels:], size, name, asbytes=True)  # type: ignore[no-any-return]
+
+
+def delta_coded(file: pq.ParquetFile) -> Iterator[bytes]:
+    """Read the columns whose pages hold values in pieces, or without a mark between them."""
+    chunks = columns(file.metadata)
+    names = {chunk.path_in_schema for chunk in chunks if any("DELTA" in name for name in chunk.encodings)}
+    for name in sorted(names):
+        for chunk in file.read(columns=[name]).column(0).chunks:
+            if pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
+                yield b"\0".join(value for value in chunk.cast(pa.binary()).to_pylist() if value is not None)
+
+
+def number(body: bytes, at: int) -> tuple[int, int]:
+    """Read a number of seven bits a byte; return it and where it ends."""
+    value = shift = 0
+    while True:
+        byte = body[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:  # noqa: PLR2004
+            return value, at
+        shift += 7
+
+
+def signed(value: int, at: int) -> tuple[int, int]:
+    """Undo the zigzag of a signed number."""
+    return value >> 1 ^ -(value & 1), at
+
+
+def counted(body: bytes, at: int) -> tuple[bytes, int]:
+    """Read bytes that an Avro length stands before."""
+    length, at = signed(*number(body, at))
+    return body[at : at + length], at + length
+
+
+def struct(body: bytes, at: int) -> tuple[dict[int, object], int]:
+    """Read a Thrift structure by the numbers of its fields; return it and where it ends."""
+    fields: dict[int, object] = {}
+    field = 0
+    while kind := body[at]:
+        at += 1
+        if kind >> 4:
+            field += kind >> 4
+        else:
+            field, at = signed(*number(body, at))
+        fields[field], at = value(body, at, kind & 15)
+    return fields, at + 1
+
+
+def value(body: bytes, at: int, kind: int) -> tuple[object, int]:
+    """Read one value of a Thrift structure."""
+    if kind in BOOLEANS:
+        return kind == BOOLEANS[0], at
+    if kind == STRUCT:
+        return struct(body, at)
+    if kind == BINARY:
+        length, at = number(body, at)
+        return body[at : at + length], at + length
+    if kind in (BYTE, DOUBLE):
+        return None, at + (1 if kind == BYTE else 8)
+    if kind in LISTS:
+        return listed(body, at)
+    return signed(*number(body, at))
+
+
+def listed(body: bytes, at: int) -> tuple[object, int]:
+    """Step over a list; headers of pages hold none that is needed."""
+    count, kind, at = body[at] >> 4, body[at] & 15, at + 1
+    if count == 15:  # noqa: PLR2004
+        count, at = number(body, at)
+    for _ in range(count):
+        at = at + 1 if kind in BOOLEANS else value(body, at, kind)[1]
+    return None, at
