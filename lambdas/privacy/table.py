@@ -1,0 +1,187 @@
+"""Remove subjects from an Iceberg table, and from whatever branch or tag names a state of it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In, Reference
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from domain.privacy.erasure.whole import rewritten
+from lambdas.privacy.objects import Place, read, write
+from lambdas.privacy.restatement import Restatement, heads, kept_as
+
+ATTEMPTS = 20
+PAUSE_SECONDS = 0.2
+MOST_IN_FILTER = 200
+"""Iceberg compares bounds with so many values at most (pyiceberg, IN_PREDICATE_LIMIT)."""
+
+client = cache(boto3.client)
+
+
+class UnsupportedLayout(ValueError):
+    """A data file is laid out in a way that erasing it would not be sure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What an erasure did to a table: data files replaced or dropped, row groups and rows, and bytes moved.
+
+    The snapshots are those of the main branch before and after; equal if it held no row of the subjects.
+    """
+
+    files: int = 0
+    row_groups: int = 0
+    rows: int = 0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    snapshot_before: int | None = None
+    snapshot_after: int | None = None
+
+    def __add__(self, other: Erased) -> Erased:
+        """Add up two parts of one erasure; the snapshots stay the first one's."""
+        counted = ("files", "row_groups", "rows", "bytes_read", "bytes_written")
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in counted})
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A data file that holds the subjects, what stands in its place (nothing if no row is left), and the cost."""
+
+    old: DataFile
+    new: DataFile | None
+    cost: Erased
+
+
+@dataclass(slots=True)
+class Work:
+    """The files of a table that were gone through, by path, so that a commit tried again repeats none."""
+
+    column: str
+    subjects: pa.Array
+    done: dict[str, Replacement | None] = field(default_factory=dict)
+
+
+def erase_table(
+    catalog: Catalog,
+    table_name: str,
+    subjects: Sequence[str],
+    column: str,
+    notes: Mapping[str, str] | None = None,
+) -> Erased:
+    """Remove every row whose `column` is one of the subjects, as stored, from all branches and tags of a table.
+
+    Files that hold none of them stay as they are.  `notes` go into the summary of the commits.  Beside running
+    writers it plans anew until its commit stands.  History keeps the rows until `purge`.
+    """
+    work = Work(column, pa.array(sorted(set(subjects)), pa.string()))
+    before = catalog.load_table(table_name).metadata.current_snapshot_id
+    done = Erased(snapshot_before=before)
+    for ref in heads(catalog.load_table(table_name)):
+        done += erase_ref(catalog, table_name, ref, work, dict(notes or {}))
+    return replace(done, snapshot_after=catalog.load_table(table_name).metadata.current_snapshot_id)
+
+
+def erase_ref(catalog: Catalog, table_name: str, ref: str, work: Work, notes: dict[str, str]) -> Erased:
+    """Remove the subjects from what one branch or tag names."""
+    for pause in range(ATTEMPTS):
+        table = catalog.load_table(table_name)
+        held = list(holding(table, ref, work))
+        if not held:
+            return Erased()
+        try:
+            commit(table, ref, held, notes)
+        except (CommitFailedException, ValidationException):
+            time.sleep(min(PAUSE_SECONDS * 2**pause, 10))
+        else:
+            return sum((one.cost for one in held), Erased())
+    raise CommitFailedException(f"{table_name}: {ATTEMPTS} tries met other writers; run the erasure again")
+
+
+def commit(table: Table, ref: str, held: Sequence[Replacement], notes: dict[str, str]) -> None:
+    """Put the new files in the place of the old in one commit, and let the ref name it."""
+    with kept_as(table, ref) as (transaction, branch), Restatement.of(transaction, table, branch, notes) as change:
+        for one in held:
+            change.delete_data_file(one.old)
+            if one.new is not None:
+                change.append_data_file(one.new)
+
+
+def holding(table: Table, ref: str, work: Work) -> Iterator[Replacement]:
+    """Find the data files that hold the subjects, and write what stands in their place."""
+    snapshot = table.metadata.refs[ref].snapshot_id
+    for task in table.scan(row_filter=condition(work), snapshot_id=snapshot).plan_files():
+        if task.delete_files:
+            raise UnsupportedLayout(
+                f"file: {task.file.file_path} has rows deleted beside it (merge-on-read); compact the table first"
+            )
+        path = task.file.file_path
+        if path not in work.done:
+            work.done[path] = replacement(table, task.file, work)
+        if (found := work.done[path]) is not None:
+            yield found
+
+
+def condition(work: Work) -> BooleanExpression:
+    """Say which files may hold the subjects, by their partitions and bounds."""
+    few = len(work.subjects) <= MOST_IN_FILTER
+    return In(Reference(work.column), work.subjects.to_pylist()) if few else AlwaysTrue()  # type: ignore[call-arg]  # as its docs do
+
+
+def replacement(table: Table, old: DataFile, work: Work) -> Replacement | None:
+    """Write a data file again without the subjects; None if it holds none of them."""
+    if old.spec_id != table.metadata.default_spec_id:
+        raise UnsupportedLayout(
+            f"file: {old.file_path} is of partition spec {old.spec_id}, the table's is "
+            f"{table.metadata.default_spec_id}; rewrite the table's data files first"
+        )
+    content = read(client("s3"), Place.of(old.file_path))
+    new, rows = rewritten(pa.py_buffer(content), work.column, work.subjects)
+    if not rows:
+        return None
+    groups = pq.read_metadata(pa.BufferReader(content)).num_row_groups
+    cost = Erased(1, groups, rows, len(content), len(new or b""))
+    if new is None:
+        return Replacement(old, None, cost)
+    path = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
+    write(client("s3"), Place.of(path), new)
+    return Replacement(old, described(table, old, path, pq.read_metadata(pa.BufferReader(new)), len(new)), cost)
+
+
+def described(table: Table, old: DataFile, path: str, metadata: pq.FileMetaData, size: int) -> DataFile:
+    """Describe a file that stands in the place of another: its own rows and bounds, the other's partition and order."""
+    statistics = data_file_statistics_from_parquet_metadata(
+        parquet_metadata=metadata,
+        stats_columns=compute_statistics_plan(table.schema(), table.properties),
+        parquet_column_mapping=parquet_path_to_id_mapping(table.schema()),
+    ).to_serialized_dict()
+    found: dict[str, Any] = {**statistics, "split_offsets": sorted(statistics["split_offsets"])}
+    made = DataFile.from_args(
+        content=old.content,
+        file_path=path,
+        file_format=old.file_format,
+        partition=old.partition,
+        file_size_in_bytes=size,
+        sort_order_id=old.sort_order_id,
+        equality_ids=None,
+        key_metadata=None,
+        **found,
+    )
+    made.spec_id = old.spec_id
+    return made
