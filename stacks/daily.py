@@ -44,22 +44,29 @@ class Place:
 
 
 def definition(place: Place) -> State:
-    """Define the day: curate, sessions, features, dataset, plan, train, validate, register, deploy."""
+    """Define the day: curate, readout, sessions, features, dataset, plan, train, validate, register, deploy."""
     return {
         "Comment": "One day of events becomes features, a judged model and, if it is better, the endpoint's model.",
         "StartAt": "Asked",
         "TimeoutSeconds": 12 * 3600,
-        "States": {**refinement(), **learning(place), **deployment(), **endings(place)},
+        "States": {**refinement(place), **learning(place), **deployment(), **endings(place)},
     }
 
 
-def refinement() -> dict[str, State]:
-    """Check the input, then run the Spark jobs in turn."""
+def refinement(place: Place) -> dict[str, State]:
+    """Check the input, then run the Spark jobs in turn; the day goes on without one that is not vital, and says so."""
     following = [*(job.title for job in DAILY[1:]), "Plan"]
+    steps: dict[str, State] = {}
+    for job, after in zip(DAILY, following, strict=True):
+        steps[job.title] = spark_step(job.name, after)
+        if not job.vital:
+            told, path = f"{job.title}Failed", f"$.{job.title.lower()}_error"
+            steps[job.title]["Catch"] = [{"ErrorEquals": ["States.ALL"], "ResultPath": path, "Next": told}]
+            steps[told] = notice(place, f"goes on without {job.title}", path, after)
     return {
         "Asked": choice({"Variable": "$.day", "IsPresent": True, "Next": DAILY[0].title}, default="NoDay"),
         "NoDay": {"Type": "Fail", "Error": "NoDay", "Cause": 'Start it with {"day": "YYYY-MM-DD"}.'},
-        **{job.title: spark_step(job.name, after) for job, after in zip(DAILY, following, strict=True)},
+        **steps,
     }
 
 
@@ -124,16 +131,21 @@ def deployment() -> dict[str, State]:
 
 def endings(place: Place) -> dict[str, State]:
     """Tell people of a failure, then fail as it did."""
-    message = {
-        "TopicArn": place.notices,
-        "Subject.$": f"States.Format('Rivermill: {{}} failed', {RUN})",
-        "Message.$": "States.Format('{}: {}', $.error.Error, $.error.Cause)",
-    }
-    notify = task("sns:publish", message, result="notice", after="Failed", seconds=60, retry=[])
     return {
-        "Notify": {**notify, "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.notice", "Next": "Failed"}]},
+        "Notify": notice(place, "failed", "$.error", "Failed"),
         "Failed": {"Type": "Fail", "ErrorPath": "$.error.Error", "CausePath": "$.error.Cause"},
     }
+
+
+def notice(place: Place, what: str, error: str, after: str) -> State:
+    """Tell people of the error found at a path, and go on whether or not they could be told."""
+    message = {
+        "TopicArn": place.notices,
+        "Subject.$": f"States.Format('Rivermill: {{}} {what}', {RUN})",
+        "Message.$": f"States.Format('{{}}: {{}}', {error}.Error, {error}.Cause)",
+    }
+    telling = task("sns:publish", message, result="notice", after=after, seconds=60, retry=[])
+    return {**telling, "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.notice", "Next": after}]}
 
 
 def spark_step(job: str, after: str) -> State:

@@ -17,7 +17,8 @@ measurable = tuple(CURATED.values())  # whatever an experiment may declare as it
 class Job:
     """A Spark job: `glue_jobs.<module>`, the tables and folders that it may touch, and whether each day runs it.
 
-    One for `upkeep` may rewrite every table and remove what no snapshot holds.
+    One that is not `vital` may fail without the day: nothing after it needs what it writes.  One for
+    `upkeep` may rewrite every table and remove what no snapshot holds.
     """
 
     module: str
@@ -25,6 +26,7 @@ class Job:
     writes: tuple[Table, ...] = ()
     files: tuple[str, ...] = ()
     daily: bool = False
+    vital: bool = True
     upkeep: bool = False
 
     @property
@@ -48,12 +50,12 @@ JOBS = (
         writes=tuple(CURATED[event] for event in EVENTS),
         daily=True,
     ),
+    Job(module="experiment.readout", reads=measurable, writes=(STATISTICS,), daily=True, vital=False),
     Job(module="process.sessions", reads=interactions, writes=(SESSIONS,), daily=True),
     Job(module="process.features", reads=(SESSIONS, *interactions), writes=(USERS, OPENINGS), daily=True),
     Job(module="train.dataset", reads=(OPENINGS, USERS), writes=(PROPENSITY,), files=("training/",), daily=True),
     COMPACT,
     REPLAY,
-    Job(module="experiment.readout", reads=measurable, writes=(STATISTICS,)),
 )
 """All of them; those of the day in the order in which it runs them."""
 

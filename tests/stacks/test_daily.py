@@ -24,6 +24,8 @@ PLACE = Place(
 )
 DAILY = definition(PLACE)
 STATES: dict[str, dict[str, Any]] = DAILY["States"]
+SPARED = {name for job in jobs.DAILY if not job.vital for name in (job.title, f"{job.title}Failed")}
+NOTICES = {"Notify", "ReadoutFailed"}
 TASKS = [name for name, state in STATES.items() if state["Type"] == "Task"]
 
 
@@ -96,10 +98,31 @@ def test_every_task_ends_in_time_and_a_failure_is_told(name: str) -> None:
 
     assert 0 < state["TimeoutSeconds"] <= DAILY["TimeoutSeconds"]
     assert caught["ErrorEquals"] == ["States.ALL"]
-    assert caught["Next"] == ("Failed" if name == "Notify" else "Notify")
+    if name == "Notify":
+        assert caught["Next"] == "Failed"
+    elif name not in SPARED:
+        assert caught["Next"] == "Notify"
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if name != "Notify"])
+def test_a_readout_that_fails_is_told_of_and_the_day_goes_on() -> None:
+    [readout] = [job for job in jobs.DAILY if not job.vital]
+    [caught] = STATES[readout.title]["Catch"]
+    told = STATES[caught["Next"]]
+
+    assert readout.module == "experiment.readout"
+    assert caught["ErrorEquals"] == ["States.ALL"]
+    assert told["Resource"].endswith(":sns:publish")
+    assert caught["ResultPath"] in told["Parameters"]["Message.$"]
+    assert told["Next"] == told["Catch"][0]["Next"] == STATES[readout.title]["Next"]
+
+
+def test_nothing_of_the_day_reads_what_a_job_writes_that_may_fail_without_it() -> None:
+    spared = {table.full_name for job in jobs.DAILY if not job.vital for table in job.writes}
+
+    assert spared and not any({table.full_name for table in job.reads} & spared for job in jobs.DAILY)
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in NOTICES])
 def test_every_task_is_tried_again_and_not_for_ever(name: str) -> None:
     for rule in STATES[name]["Retry"]:
         assert 1 <= rule["MaxAttempts"] <= 30
