@@ -17,8 +17,7 @@ measurable = tuple(CURATED.values())  # whatever an experiment may declare as it
 class Job:
     """A Spark job: `glue_jobs.<module>`, the tables and folders that it may touch, and whether each day runs it.
 
-    One that is not `vital` may fail without the day: nothing after it needs what it writes.  One for
-    `upkeep` may rewrite every table and remove what no snapshot holds.
+    One for `upkeep` may rewrite every table and remove what no snapshot holds.
     """
 
     module: str
@@ -26,8 +25,9 @@ class Job:
     writes: tuple[Table, ...] = ()
     files: tuple[str, ...] = ()
     daily: bool = False
-    vital: bool = True
     upkeep: bool = False
+    vital: bool = True
+    """Whether the day fails with it; nothing after one that is not vital needs what it writes."""
 
     @property
     def name(self) -> str:
