@@ -27,6 +27,7 @@ PACKAGES = {
     "arrow": {"pyarrow", "msgspec", "pybase64"},
     "iceberg": {"pyarrow", "msgspec", "pyiceberg"},
     "numpy": {"pyarrow", "numpy"},
+    "kafka": {"confluent_kafka", "aws_msk_iam_sasl_signer"},
 }
 COMPUTES = ROOT / "domain" / "experiment" / "policies" / "best.py"
 """What policies import when they weigh what they have earned, and not before: deciding does not."""
@@ -41,6 +42,7 @@ FUNCTIONS = {
     "ingest/sweep": "arrow",
     "ingest/collect": None,
     "ingest/admit": None,
+    "ingest/bridge": "kafka",
     "orchestrate/start": None,
     "train/plan": None,
     "train/register": None,

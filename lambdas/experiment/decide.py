@@ -18,6 +18,7 @@ from domain.experiment import decision as decisions
 from domain.experiment.asked import BYTES_MAX, Asked, read
 from domain.experiment.decision import Decision
 from domain.experiments import EXPERIMENTS
+from domain.ingest.bridge import NotTaken, connect
 from domain.metrics import DECISIONS, DECISIONS_FALLBACK, DECISIONS_REFUSED, EXPOSURES_LOST
 from domain.serve.http import answer, posted
 from domain.serve.refusal import InvalidRequest
@@ -37,6 +38,12 @@ def client(service: str) -> Any:
     """Connect to a service; a person waits, so it is given up soon."""
     config = Config(connect_timeout=0.5, read_timeout=1, retries={"total_max_attempts": 2, "mode": "standard"})
     return boto3.client(service, config=config)
+
+
+@cache
+def stream() -> Any:
+    """Connect to the stream for exposures, or to the topic in its place."""
+    return connect(client, settings().cluster, settings().bridge)
 
 
 @dataclass(slots=True)
@@ -145,13 +152,13 @@ def _log(decision: Decision, at: datetime) -> bool:
     """Put the exposure on the stream; tell whether it is there."""
     data = json.dumps(decisions.exposure(decision, at)).encode()
     try:
-        client("kinesis").put_record(StreamName=settings().stream, Data=data, PartitionKey=decision.unit)
-    except (BotoCoreError, ClientError) as fault:
+        stream().put_record(StreamName=settings().stream, Data=data, PartitionKey=decision.unit)
+    except (BotoCoreError, ClientError, NotTaken) as fault:
         print(json.dumps({"exposure_lost": decision.decision_id, "fault": _code(fault)}))
         EXPOSURES_LOST.emit(1)
         return False
     return True
 
 
-def _code(fault: BotoCoreError | ClientError) -> str:
+def _code(fault: BotoCoreError | ClientError | NotTaken) -> str:
     return str(fault.response["Error"]["Code"]) if isinstance(fault, ClientError) else type(fault).__name__

@@ -9,11 +9,16 @@ from domain.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class DecideSettings(Settings):
-    """Where decisions are kept, where bandits publish their shares, and the stream for exposures."""
+    """Where decisions are kept, where bandits publish their shares, and the stream for exposures.
+
+    With Kafka the topic, and the cluster (ARN) and the function that bridges to it.
+    """
 
     decisions: str
     bandits: str
     stream: str
+    cluster: str = ""
+    bridge: str = ""
 
 
 @dataclass(frozen=True, slots=True)

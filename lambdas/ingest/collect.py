@@ -7,13 +7,14 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from domain.ingest.bridge import connect
 from domain.ingest.limits import LARGEST_RECORD
 from domain.ingest.posts import Record, one, several
 from domain.metrics import COLLECT_REFUSED, COLLECTED
@@ -22,6 +23,9 @@ from lambdas.ingest.settings import CollectSettings
 
 WAITS = (0.05, 0.15)
 """Seconds before what the stream refused is sent once more; a page may be closing, so it is told soon."""
+
+BUSY = {"ProvisionedThroughputExceededException", "TooManyRequestsException"}
+"""A stream that is full, or a bridge to a topic that carries as much as it may."""
 
 HEADERS = "x-api-key,content-type"
 REMEMBERED = "7200"  # seconds that a browser keeps an answer to a preflight; none keeps it longer
@@ -32,8 +36,9 @@ settings = cache(CollectSettings.read)
 
 @cache
 def stream() -> Any:
-    """Connect to the stream; the sender waits, and tries again by itself."""
-    return boto3.client("kinesis", config=Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1}))
+    """Connect to the stream, or to the topic in its place; the sender waits, and tries again by itself."""
+    config = Config(connect_timeout=1, read_timeout=5, retries={"total_max_attempts": 1})
+    return connect(partial(boto3.client, config=config), settings().cluster, settings().bridge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +107,7 @@ def status(records: Sequence[Record], failed: Sequence[Failed]) -> int:
     again = [each.error for each in failed if each.again]
     if not again:
         return 413
-    return 429 if "ProvisionedThroughputExceededException" in again else 503
+    return 429 if BUSY.intersection(again) else 503
 
 
 def report(records: Sequence[Record], failed: Sequence[Failed]) -> dict[str, Any]:

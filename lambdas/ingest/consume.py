@@ -17,6 +17,7 @@ from domain import metrics
 from domain.ingest.batch import Arrived
 from domain.ingest.landing import Lander, Landing
 from domain.ingest.receipts import Account
+from domain.ingest.shards import stream_name
 from lambdas.ingest import heat, kafka
 from lambdas.ingest.bucket import Bucket
 from lambdas.ingest.settings import ConsumeSettings
@@ -74,15 +75,6 @@ def origin(records: Sequence[dict[str, Any]]) -> Shard:
         raise MixedBatch(f"a batch is of one shard of one stream, not of {sorted(found)}")
     [(arn, shard)] = found
     return stream_name(arn), shard
-
-
-def stream_name(arn: str) -> str:
-    """Read the stream's name from its ARN, or from that of a consumer registered on it.
-
-    >>> stream_name("arn:aws:kinesis:us-east-1:123456789012:stream/clicks/consumer/mine:1772366400")
-    'clicks'
-    """
-    return arn.partition(":stream/")[2].partition("/")[0]
 
 
 def arrived(records: Sequence[dict[str, Any]]) -> list[Arrived]:

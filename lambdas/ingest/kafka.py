@@ -9,6 +9,7 @@ from typing import Any
 import pybase64
 
 from domain.ingest.batch import Arrived
+from domain.ingest.shards import partition_name
 
 SOURCE = "aws:kafka"
 BROKERS_CLOCK = "LOG_APPEND_TIME"
@@ -25,15 +26,8 @@ def shards(event: Mapping[str, Any]) -> Iterator[tuple[Shard, list[Arrived]]]:
 
 
 def origin(cluster: str, record: Mapping[str, Any]) -> Shard:
-    """Name a partition of a topic, and the cluster's identity with it, as it stands in receipts.
-
-    Another cluster counts its offsets from 0 again: in the old one's chain its records would all seem covered.
-
-    >>> origin("arn:aws:kafka:us-east-1:1:cluster/events/751d2973-a626-431c-9d4e-2", {"topic": "t", "partition": 7})
-    ('t', 'partition-007-751d2973')
-    """
-    identity = cluster.rpartition("/")[2].partition("-")[0]
-    return record["topic"], f"partition-{record['partition']:03d}-{identity}"
+    """Name a topic and its partition, as they stand in receipts."""
+    return record["topic"], partition_name(cluster, record["partition"])
 
 
 def arrived(record: Mapping[str, Any], now: datetime) -> Arrived:

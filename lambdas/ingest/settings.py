@@ -16,10 +16,15 @@ class ConsumeSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class CollectSettings(Settings):
-    """The stream, and the origins (commas between, or *) whose pages may post to it."""
+    """The stream, and the origins (commas between, or *) whose pages may post to it.
+
+    With Kafka the topic, and the cluster (ARN) and the function that bridges to it; with Kinesis neither.
+    """
 
     stream: str
     origins: str
+    cluster: str = ""
+    bridge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,13 @@ class SweepSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class RedriveSettings(Settings):
-    """Where the quarantine rests, and where its records are sent again."""
+    """Where the quarantine rests, and where its records are sent again; with Kafka by way of a bridge."""
 
     bucket: str
     stream: str
     queue: str
+    cluster: str = ""
+    bridge: str = ""
 
 
 @dataclass(frozen=True, slots=True)

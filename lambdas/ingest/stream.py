@@ -10,6 +10,8 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
+from domain.ingest.bridge import Bridge
+
 RECORDS_A_REQUEST = 500  # Kinesis PutRecords
 BYTES_A_REQUEST = 5 * 1024 * 1024
 TRIES = 8
@@ -105,6 +107,23 @@ class Kinesis:
             else:
                 return str(found["ShardIterator"])
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """One topic, beyond a bridge."""
+
+    bridge: Bridge
+    topic: str
+
+    def send(self, records: Sequence[Outgoing]) -> list[Taken | None]:
+        """Send records, as to a stream."""
+        return Kinesis(self.bridge, self.topic).send(records)
+
+    def read(self, shard: str, first: int, last: int) -> list[Kept]:
+        """Read a partition's records from one position to another; none if the partition is another cluster's."""
+        found = self.bridge.records(self.topic, shard, first, last)
+        return [Kept(record.position, record.arrived_at, record.data) for record in found]
 
 
 def requests(records: Sequence[Outgoing], waiting: Sequence[int]) -> Iterator[list[int]]:

@@ -142,6 +142,7 @@ def forget() -> None:
         module.settings.cache_clear()
         module.client.cache_clear()
     decide.memory.cache_clear()
+    decide.stream.cache_clear()
     consume.positions.cache_clear()
 
 
