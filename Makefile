@@ -26,6 +26,8 @@ account: .venv/ready      ## prove that a past day adds up, yesterday if nobody 
 	@python -m clients.operations account --day "$(DAY)"
 readout: .venv/ready      ## read an experiment: EXPERIMENT=; a page, figures and pictures in build/readout
 	@python -m clients.readout --experiment "$(EXPERIMENT)"
+release: .venv/ready      ## publish answers under differential privacy: DATASET= EPSILON= [DAY= DRY_RUN=on]
+	@python -m clients.privacy release --dataset "$(DATASET)" --epsilon "$(EPSILON)" --day "$(DAY)" --dry-run "$(DRY_RUN)"
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
 test: .venv/ready-test    ## everything
@@ -41,4 +43,4 @@ node: .venv/ready
 	@python -m local.tools && npm ci --silent --no-fund --no-audit && touch $@
 .venv/ready-test: .venv/ready requirements-test.txt
 	@pip install -q --disable-pip-version-check -r requirements-test.txt && touch $@
-.PHONY: node demo local synth deploy redrive replay account readout check test bench
+.PHONY: release node demo local synth deploy redrive replay account readout check test bench

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from domain.events import EVENTS
 from domain.process.sessions import INTERACTIONS
+from domain.releases import RELEASES
 from domain.tables import CURATED, OPENINGS, PROPENSITY, RAW, SESSIONS, STATISTICS, USERS, Table
 
 interactions = tuple(CURATED[event] for event in INTERACTIONS)
@@ -17,13 +18,16 @@ measurable = tuple(CURATED.values())  # whatever an experiment may declare as it
 class Job:
     """A Spark job: `glue_jobs.<module>`, the tables and folders that it may touch, and whether each day runs it.
 
-    One for `upkeep` may rewrite every table and remove what no snapshot holds.
+    One for `upkeep` may rewrite every table and remove what no snapshot holds.  `packages` are installed for the job;
+    one with a `ledger` charges the budgets of what is released.
     """
 
     module: str
     reads: tuple[Table, ...] = ()
     writes: tuple[Table, ...] = ()
     files: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    ledger: bool = False
     daily: bool = False
     upkeep: bool = False
     vital: bool = True
@@ -41,6 +45,13 @@ class Job:
 
 
 COMPACT = Job(module="process.compact", upkeep=True)
+RELEASE = Job(
+    module="privacy.release",
+    reads=tuple(dict.fromkeys(dataset.table for dataset in RELEASES.values())),
+    files=("published/",),
+    packages=("opendp==0.16.0",),
+    ledger=True,
+)
 REPLAY = Job(module="process.replay", reads=tuple(RAW.values()), writes=tuple(CURATED.values()))
 
 JOBS = (
@@ -56,6 +67,7 @@ JOBS = (
     Job(module="train.dataset", reads=(OPENINGS, USERS), writes=(PROPENSITY,), files=("training/",), daily=True),
     COMPACT,
     REPLAY,
+    RELEASE,
 )
 """All of them; those of the day in the order in which it runs them."""
 

@@ -14,6 +14,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from domain.privacy.release.ledger import TABLE as BUDGETS
 from domain.tables import TABLES
 from stacks import names
 from stacks.config import KAFKA, ON_DEMAND, PROVISIONED, Config, RefusedConfig
@@ -46,6 +47,7 @@ class LakeStack(Stack):
         self.notices = self._topic()
         self.decisions = self._items("Decisions", names.DECISIONS, of="unit", expires="expires_at")
         self.bandits = self._items("Bandits", names.BANDITS, of="experiment")
+        self.budgets = self._items("Budgets", BUDGETS, of="dataset")
         self.erasures = self._items("Erasures", names.ERASURES, of="subject")
         self.certificates = self._signing_key()
         self._tables(config)

@@ -6,11 +6,14 @@ from aws_cdk import Environment, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from domain.privacy.release.declaration import check
+from domain.releases import RELEASES
 from stacks import names
 from stacks.arns import arn, colon_arn, function_arn
 from stacks.config import Config
 from stacks.constructs.grants import grant_files, grant_key
 from stacks.constructs.nag import accept_wildcards
+from stacks.jobs import RELEASE
 from stacks.lake import LakeStack
 
 RESULTS = ("StartQueryExecution", "StopQueryExecution", "GetQueryExecution", "GetQueryResults")
@@ -21,6 +24,7 @@ class PrivacyStack(Stack):
 
     def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id, env=env, description="Rivermill: tokens, removal, and what may be published")
+        check(RELEASES.values())
         self.lake, self.config = lake, config
         self.analyst, self.steward, self.eraser = (self._role(name) for name in names.DUTIES)
         self._analyst()
@@ -40,6 +44,9 @@ class PrivacyStack(Stack):
         grant_key(role, self.lake.key)
         allow(role, [f"athena:{verb}" for verb in RESULTS], arn(self, "athena", "workgroup", names.WORKGROUP))
         allow(role, ["s3:GetBucketLocation"], bucket.bucket_arn)  # Athena asks it of where results go
+        # What a release may tell is bounded by its dataset's budget, whoever asks.
+        allow(role, ["glue:StartJobRun", "glue:GetJobRun"], arn(self, "glue", "job", RELEASE.name))
+        allow(role, ["dynamodb:GetItem"], self.lake.budgets.table_arn)
 
     def _steward(self) -> None:
         """Undo a token, for a purpose that is written down."""

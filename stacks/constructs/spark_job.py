@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Annotations, ArnFormat, Duration, Stack
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
@@ -36,6 +38,9 @@ class SparkJob(Construct):
         else:
             grant_tables(self.role, lake.bucket, reads=job.reads, writes=job.writes)
         grant_files(self.role, lake.bucket, writes=["runs/", *job.files])
+        if job.ledger:
+            verbs = [f"dynamodb:{verb}" for verb in ("GetItem", "PutItem", "UpdateItem")]
+            self.role.add_to_policy(iam.PolicyStatement(actions=verbs, resources=[lake.budgets.table_arn]))
         grant_key(self.role, lake.key)
         grant_asset(self.role, script, modules)
         grant_logs(self.role)
@@ -52,7 +57,7 @@ class SparkJob(Construct):
                 worker_type=glue.WorkerType[config.glue_worker.replace(".", "_")],
                 number_of_workers=config.glue_workers,
             ),
-            default_arguments=arguments(lake.bucket.bucket_name),
+            default_arguments=arguments(lake.bucket.bucket_name, job.packages),
             max_concurrent_runs=1,
             max_retries=0,  # the state machine retries
             timeout=Duration.hours(2),
@@ -64,14 +69,16 @@ class SparkJob(Construct):
         )
 
 
-def arguments(bucket: str) -> dict[str, str]:
+def arguments(bucket: str, packages: Sequence[str] = ()) -> dict[str, str]:
     """Tell a job where the lake is; the engine's catalogue is a matter of arguments, never of code."""
+    modules = {"--additional-python-modules": ",".join(packages)} if packages else {}
     settings = {**ICEBERG, "spark.sql.catalog.lake.warehouse": f"s3://{bucket}/"}
     return {
         # Glue takes one --conf; the further ones travel inside its value (Glue guide, "Using Iceberg").
         "--conf": " --conf ".join(f"{name}={value}" for name, value in settings.items()),
         "--datalake-formats": "iceberg",
         "--bucket": bucket,
+        **modules,
     }
 
 

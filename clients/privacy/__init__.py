@@ -1,0 +1,1 @@
+"""What a steward of data types: erase, verify, release, anonymize, detokenize."""

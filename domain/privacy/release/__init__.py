@@ -1,0 +1,1 @@
+"""Say what may be published of a table under differential privacy, and what it costs; the standard library alone."""
