@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from demo.day import run_day
 from local import processes
@@ -16,6 +17,12 @@ from local.server import listen
 from stacks.jobs import DAILY
 from tests import platform as whole
 from tests.platform import Day, Platform
+
+# The same examples on every machine, and a slow one is no failure; `--hypothesis-profile=default` looks for new ones.
+settings.register_profile(
+    "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("same")
 
 STAGES = ("platform", "sent", "removed")
 """What a test may ask of the platform: that it is there, that newcomers have sent to it, that it is gone."""
