@@ -158,8 +158,10 @@ def check(experiments: Iterable[Experiment], events: Mapping[str, type[Record]])
         _check_shares(experiment)
         _check_stopping(experiment)
         _check_bandit(experiment)
+        _check_guardrails(experiment)
         for outcome in experiment.outcomes:
             _check_outcome(experiment, outcome, events)
+        _check_population(experiment, events)
     _check_together(known)
 
 
@@ -219,10 +221,39 @@ def _check_stopping(experiment: Experiment) -> None:
             raise _refuse(experiment, f"stopping.{place}", count, "give at least 1")
     if not (math.isfinite(experiment.minimum_effect) and experiment.minimum_effect > 0):
         raise _refuse(experiment, "minimum_effect", experiment.minimum_effect, "give a relative effect above 0")
+    if stopping.power <= stopping.alpha:
+        fix = f"give more than alpha, {stopping.alpha}: chance alone finds as much"
+        raise _refuse(experiment, "stopping.power", stopping.power, fix)
+    if stopping.looks > stopping.days:
+        raise _refuse(experiment, "stopping.looks", stopping.looks, f"give at most {stopping.days}, a readout a day")
+
+
+def _check_guardrails(experiment: Experiment) -> None:
     for guardrail in experiment.guardrails:
+        place = f"guardrails.{guardrail.outcome.name}.margin"
         if not (math.isfinite(guardrail.margin) and guardrail.margin > 0):
-            place = f"guardrails.{guardrail.outcome.name}.margin"
             raise _refuse(experiment, place, guardrail.margin, "give the relative loss that is tolerated, above 0")
+        if guardrail.outcome.better is Better.HIGHER and guardrail.margin >= 1:
+            raise _refuse(experiment, place, guardrail.margin, "give less than 1: no more than all can be lost")
+
+
+def _check_population(experiment: Experiment, events: Mapping[str, type[Record]]) -> None:
+    """Refuse conditions that nobody can meet, and shares that leave nothing to compare."""
+    keys = [condition.key for condition in experiment.eligibility]
+    if len(set(keys)) < len(keys):
+        raise _refuse(experiment, "eligibility", keys, "name each key once, with all its values")
+    for condition in experiment.eligibility:
+        if not condition.values:
+            raise _refuse(experiment, f"eligibility.{condition.key}", (), "name a value; nobody meets none")
+    for outcome in experiment.outcomes:
+        columns = [column.name for column in events[outcome.event].columns()]
+        if experiment.unit not in columns:
+            fix = f"name a column of {outcome.event}: {', '.join(columns)}"
+            raise _refuse(experiment, "unit", experiment.unit, fix)
+    weights = {arm.name: arm.weight for arm in experiment.arms}
+    if experiment.policy is None and not weights[experiment.control] > 0:
+        place = f"arms.{experiment.control}.weight"
+        raise _refuse(experiment, place, weights[experiment.control], "give the control a share to compare with")
 
 
 def _check_outcome(experiment: Experiment, outcome: Outcome, events: Mapping[str, type[Record]]) -> None:
