@@ -28,6 +28,10 @@ readout: .venv/ready      ## read an experiment: EXPERIMENT=; a page, figures an
 	@python -m clients.readout --experiment "$(EXPERIMENT)"
 release: .venv/ready      ## publish answers under differential privacy: DATASET= EPSILON= [DAY= DRY_RUN=on]
 	@python -m clients.privacy release --dataset "$(DATASET)" --epsilon "$(EPSILON)" --day "$(DAY)" --dry-run "$(DRY_RUN)"
+plan: .venv/ready         ## say from the lake's past how long an experiment would run, or why it cannot work: EXPERIMENT= [UNTIL=]
+	@python -m clients.readout.plan --experiment "$(EXPERIMENT)" --until "$(UNTIL)"
+value: .venv/ready        ## value an experiment's policy, and each arm, on what was logged before it goes live: EXPERIMENT=
+	@python -m clients.readout.value --experiment "$(EXPERIMENT)"
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
 test: .venv/ready-test    ## everything

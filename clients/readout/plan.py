@@ -83,8 +83,8 @@ def lines(advice: Advice) -> Iterator[str]:
     if keys := unknown_conditions(experiment):
         yield f"  conditions on {', '.join(keys)} are not in the lake's past: fewer units will be eligible than here"
     yield ""
-    yield "  days: until the units have come; likely: if the effect is there; power: in the plan's days; kept: of the power"
-    yield "  that one look at the end has"
+    yield "  days: until the units have come; likely: if the effect is there; power: in the plan's days;"
+    yield "  kept: of the power that one look at the end has"
     yield _line(HEAD)
     yield from (_line(cells) for cells in _options(advice))
     yield ""
