@@ -26,13 +26,24 @@ class Event(Record):
     by_user: ClassVar[bool] = True  # else the platform's own doing, which is in no session
 
     event_id: Annotated[
-        str, Field("Names this occurrence; a producer that sends it again repeats it.", min_length=1, max_length=128)
+        str,
+        Field(
+            "Names this occurrence; a producer that sends it again repeats it.",
+            min_length=1,
+            max_length=128,
+            privacy=Privacy.PLAIN,
+        ),
     ]
-    event_time: Annotated[datetime, Field("When it happened, RFC 3339 with an offset.")]
+    event_time: Annotated[datetime, Field("When it happened, RFC 3339 with an offset.", privacy=Privacy.PLAIN)]
     user_id: Annotated[
         str,
         Field(
-            "Whose event it is.", min_length=1, max_length=128, privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE
+            "Whose event it is.",
+            min_length=1,
+            max_length=128,
+            privacy=Privacy.IDENTIFIER,
+            treatment=Treatment.TOKENIZE,
+            domain="user",
         ),
     ]
 
@@ -43,7 +54,7 @@ class PageView(Event):
 
     name: ClassVar[str] = "page_view"
 
-    page: Annotated[str, Field("Path of the page.", min_length=1, max_length=2048)]
+    page: Annotated[str, Field("Path of the page.", min_length=1, max_length=2048, privacy=Privacy.PLAIN)]
     device: Annotated[str, Field("Kind of device.", choices=DEVICES, privacy=Privacy.QUASI_IDENTIFIER)]
     country: Annotated[
         str,
@@ -55,7 +66,7 @@ class PageView(Event):
             treatment=Treatment.GENERALIZE,
         ),
     ]
-    referrer: Annotated[str | None, Field("URL that led here.", max_length=2048)] = None
+    referrer: Annotated[str | None, Field("URL that led here.", max_length=2048, privacy=Privacy.PLAIN)] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +76,9 @@ class Search(Event):
     name: ClassVar[str] = "search"
 
     query: Annotated[
-        str, Field("What was typed.", max_length=512, privacy=Privacy.SENSITIVE, treatment=Treatment.ENCRYPT)
+        str, Field("What was typed.", max_length=512, privacy=Privacy.SENSITIVE, treatment=Treatment.SHRED)
     ]
-    results: Annotated[int, Field("How many products were found.", minimum=0)]
+    results: Annotated[int, Field("How many products were found.", minimum=0, privacy=Privacy.PLAIN)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +87,9 @@ class ProductView(Event):
 
     name: ClassVar[str] = "product_view"
 
-    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128)]
-    category: Annotated[str, Field("Its category.", min_length=1, max_length=128)]
-    price: Annotated[float, Field("Its price, in the shop's currency.", minimum=0)]
+    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    category: Annotated[str, Field("Its category.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    price: Annotated[float, Field("Its price, in the shop's currency.", minimum=0, privacy=Privacy.PLAIN)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +98,9 @@ class AddToCart(Event):
 
     name: ClassVar[str] = "add_to_cart"
 
-    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128)]
-    quantity: Annotated[int, Field("How many.", minimum=1)]
-    price: Annotated[float, Field("Price of one, in the shop's currency.", minimum=0)]
+    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    quantity: Annotated[int, Field("How many.", minimum=1, privacy=Privacy.PLAIN)]
+    price: Annotated[float, Field("Price of one, in the shop's currency.", minimum=0, privacy=Privacy.PLAIN)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +109,13 @@ class Purchase(Event):
 
     name: ClassVar[str] = "purchase"
 
-    order_id: Annotated[str, Field("The order.", min_length=1, max_length=128)]
-    items: Annotated[int, Field("How many items it holds.", minimum=1)]
+    order_id: Annotated[str, Field("The order.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    items: Annotated[int, Field("How many items it holds.", minimum=1, privacy=Privacy.PLAIN)]
     amount: Annotated[
         float,
         Field("What was paid.", minimum=0, privacy=Privacy.SENSITIVE, treatment=Treatment.KEEP),
     ]
-    currency: Annotated[str, Field("ISO 4217 code.", min_length=3, max_length=3)]
+    currency: Annotated[str, Field("ISO 4217 code.", min_length=3, max_length=3, privacy=Privacy.PLAIN)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +124,8 @@ class Rating(Event):
 
     name: ClassVar[str] = "rating"
 
-    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128)]
-    stars: Annotated[int, Field("One to five.", minimum=1, maximum=5)]
+    product_id: Annotated[str, Field("The product.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    stars: Annotated[int, Field("One to five.", minimum=1, maximum=5, privacy=Privacy.PLAIN)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +135,11 @@ class Exposure(Event):
     name: ClassVar[str] = "exposure"
     by_user: ClassVar[bool] = False
 
-    experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128)]
-    arm: Annotated[str, Field("The arm shown.", min_length=1, max_length=128)]
-    propensity: Annotated[float, Field("Probability with which the arm was chosen.", above=0, maximum=1)]
+    experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    arm: Annotated[str, Field("The arm shown.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    propensity: Annotated[
+        float, Field("Probability with which the arm was chosen.", above=0, maximum=1, privacy=Privacy.PLAIN)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +149,9 @@ class Reward(Event):
     name: ClassVar[str] = "reward"
     by_user: ClassVar[bool] = False
 
-    experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128)]
-    arm: Annotated[str, Field("The arm that was shown.", min_length=1, max_length=128)]
-    value: Annotated[float, Field("The reward.", minimum=0, maximum=1)]
+    experiment: Annotated[str, Field("The experiment.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    arm: Annotated[str, Field("The arm that was shown.", min_length=1, max_length=128, privacy=Privacy.PLAIN)]
+    value: Annotated[float, Field("The reward.", minimum=0, maximum=1, privacy=Privacy.PLAIN)]
 
 
 EVENTS: dict[str, type[Event]] = {

@@ -26,14 +26,20 @@ class Treatment(str, Enum):
     """What is done to a field before it rests, once the privacy capability is on."""
 
     KEEP = "keep"
-    TOKENIZE = "tokenize"
-    ENCRYPT = "encrypt"
-    GENERALIZE = "generalize"
+    TOKENIZE = "tokenize"  # one token a value, so that joins survive; the steward alone turns it back
+    PRESERVE = "preserve"  # as that, in as many digits
+    ENCRYPT = "encrypt"  # another text each time
+    SHRED = "shred"  # as that, under a key of the subject's own, with which it goes
+    GENERALIZE = "generalize"  # kept, and coarse in what analysts see
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is true of a field beyond its type: meaning, bounds (inclusive, but `above` is not), privacy."""
+    """What is true of a field beyond its type: meaning, bounds (inclusive, but `above` is not), privacy.
+
+    A `domain` of tokens (domain.privacy.domains) has the same token for the same value; those of two never join.  An
+    event's field without a privacy class is refused at synth (domain.privacy.policy).
+    """
 
     doc: str
     minimum: float | None = None
@@ -42,8 +48,9 @@ class Field:
     min_length: int | None = None
     max_length: int | None = None
     choices: tuple[str, ...] = ()
-    privacy: Privacy = Privacy.PLAIN
+    privacy: Privacy | None = None
     treatment: Treatment = Treatment.KEEP
+    domain: str | None = None
 
 
 class Kind(NamedTuple):

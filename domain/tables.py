@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from domain.events import DEVICES, EVENTS
@@ -56,6 +57,9 @@ class Arrival(Record):
     sequence: Annotated[str, Field("Its position there: 56 digits, so that text order is stream order.")]
 
 
+Sealed = partial(Field, privacy=Privacy.SENSITIVE, treatment=Treatment.ENCRYPT)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined(Record):
     """A record that broke its contract, with its bytes and the reason."""
@@ -63,9 +67,9 @@ class Quarantined(Record):
     reason: Annotated[str, Field("What kind of fault it is.")]
     event: Annotated[str | None, Field("The event that it claims to be.")] = None
     field: Annotated[str | None, Field("The field at fault.")] = None
-    value: Annotated[str | None, Field("The value at fault, cut to 256 characters.")] = None
-    detail: Annotated[str, Field("What is wrong and what would be right.")]
-    payload: Annotated[bytes, Field("The record, byte for byte.", privacy=Privacy.SENSITIVE)]
+    value: Annotated[str | None, Sealed("The value at fault, cut to 256 characters.")] = None
+    detail: Annotated[str, Sealed("What is wrong and what would be right.")]
+    payload: Annotated[bytes, Sealed("The record, byte for byte.")]
     arrived_at: Annotated[datetime, Field("When the broker took it.")]
     shard: Annotated[str, Field("Shard or partition that carried it.")]
     sequence: Annotated[str, Field("Its position there.")]
@@ -105,7 +109,9 @@ class Proved(Record):
     proved_at: Annotated[datetime, Field("When it was counted.")]
 
 
-UserId = Annotated[str, Field("Whose row it is.", privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE)]
+UserId = Annotated[
+    str, Field("Whose row it is.", privacy=Privacy.IDENTIFIER, treatment=Treatment.TOKENIZE, domain="user")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ ROOMS = {
     "demo": {"domain", "clients", "demo"},
     "local": {"local"},
 }
-CORE = {"numpy", "pyarrow", "msgspec", "scipy"}  # what rules may use besides the standard library
+CORE = {"numpy", "pyarrow", "msgspec", "scipy", "cryptography"}  # what rules may use besides the standard library
 HEAVY = {"boto3", "botocore", "pyspark", "aws_cdk", "constructs", "jsii", "pandas", "sklearn", "pyiceberg"}
 RUNTIME = {"boto3", "botocore"}  # what Lambda's own Python brings
 PACKAGES = {

@@ -43,5 +43,12 @@ def _section(event: type[Event]) -> str:
 def _row(column: Column) -> str:
     field = column.field
     required = "yes" if column.required else "no"
-    cells = [f"`{column.name}`", expectation(column), required, field.privacy.value, field.treatment.value, field.doc]
+    cells = [
+        f"`{column.name}`",
+        expectation(column),
+        required,
+        field.privacy.value if field.privacy else "",
+        field.treatment.value,
+        field.doc,
+    ]
     return f"| {' | '.join(cells)} |"

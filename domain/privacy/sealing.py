@@ -1,0 +1,182 @@
+"""Encrypt fields so that the same value never looks the same, under a key of the platform's or of the subject's own."""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64decode
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, TypeVar
+
+import pyarrow as pa
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from domain.privacy import spelling
+from domain.privacy.aes import block, doubled, xor
+from domain.privacy.columns import changed
+from domain.privacy.keyring import FIELDS, SUBJECTS, DataKey, Keyring, KeyUnavailable, SubjectKey
+from domain.privacy.siv import NotAuthentic
+
+SEALED, SHREDDABLE = "s", "k"
+SALT, NONCE, KEY_ID, KEY_BYTES = 12, 12, 8, 32
+BINARY = b"\0"
+"""Stands before sealed bytes where a column holds bytes: no JSON and no frame begins so."""
+
+Chunk: TypeAlias = "pa.Array | pa.ChunkedArray"
+T = TypeVar("T", str, bytes)
+
+
+def sealed(column: Chunk, key: DataKey, context: str) -> pa.Array:
+    """Seal a column of text or bytes; `context` says which field it is, and opens it nowhere else."""
+    about, salt = bound(key, context), os.urandom(SALT)
+    encrypt, texts = salted(key, salt), as_bytes(column)
+    nonces = os.urandom(NONCE * len(texts))
+    found = [
+        None
+        if text is None
+        else salt + (nonce := nonces[row * NONCE : (row + 1) * NONCE]) + encrypt(nonce, text, about)
+        for row, text in enumerate(texts)
+    ]
+    return written(found, column.type, SEALED, key.version)
+
+
+def shredded(column: Chunk, subjects: Chunk, keys: Mapping[str, SubjectKey], context: str) -> pa.Array:
+    """Seal each value of a column under its subject's own key; raise KeyUnavailable for a subject that has none."""
+    texts = as_bytes(column)
+    nonces = os.urandom(NONCE * len(texts))
+    ciphers = {subject: Own(keys, subject, context) for subject in set(subjects.to_pylist())}
+    found = [
+        None if text is None else ciphers[subject].seal(nonces[row * NONCE : (row + 1) * NONCE], text)
+        for row, (text, subject) in enumerate(zip(texts, subjects.to_pylist(), strict=True))
+    ]
+    return written(found, column.type, SHREDDABLE, 1)
+
+
+class Own:
+    """One subject's cipher for one field."""
+
+    __slots__ = ("about", "encrypt", "id")
+
+    def __init__(self, keys: Mapping[str, SubjectKey], subject: str, context: str) -> None:
+        if (key := keys.get(subject)) is None:
+            raise KeyUnavailable(f"{context}: a subject has no key to seal with; see rivermill-subjects")
+        self.id, self.encrypt, self.about = key.id, AESGCM(key.material).encrypt, owned(key, context)
+
+    def seal(self, nonce: bytes, text: bytes) -> bytes:
+        """Seal one value."""
+        return self.id + nonce + self.encrypt(nonce, text, self.about)
+
+
+def unsealed(text: T, ring: Keyring, context: str) -> T:
+    """Open one sealed value; raise KeyUnavailable if its key is gone, NotAuthentic if it is not of this field."""
+    key = ring.version(FIELDS, spelling.version_of(as_text(text), SEALED))
+    raw = raw_of(text)
+    salt, nonce, rest = raw[:SALT], raw[SALT : SALT + NONCE], raw[SALT + NONCE :]
+    return like(text, decrypted(derived(key.material, salt), nonce, rest, bound(key, context)))
+
+
+def is_sealed(payload: bytes) -> bool:
+    """Tell whether bytes of a column of bytes are sealed."""
+    return payload.startswith(BINARY + SEALED.encode())
+
+
+def subject_key_id(text: str) -> bytes:
+    """Read which key of its subject sealed a value."""
+    spelling.version_of(text, SHREDDABLE)
+    return raw_of(text)[:KEY_ID]
+
+
+def unshredded(text: str, key: SubjectKey, context: str) -> str:
+    """Open one value with its subject's key; raise NotAuthentic if it is not of this subject and field."""
+    spelling.version_of(text, SHREDDABLE)
+    raw = raw_of(text)
+    nonce, rest = raw[KEY_ID : KEY_ID + NONCE], raw[KEY_ID + NONCE :]
+    return decrypted(key.material, nonce, rest, owned(key, context)).decode()
+
+
+def wrapped(key: SubjectKey, ring: Keyring, subject: str) -> str:
+    """Seal a subject's key under the platform's, so that it can be kept in a table."""
+    newest = ring.newest(SUBJECTS)
+    return str(sealed(pa.array([key.material], pa.binary()), newest, wrapping(key, subject))[0].as_py()[1:], "ascii")
+
+
+def unwrapped(text: str, id: bytes, ring: Keyring, subject: str) -> SubjectKey:
+    """Open a subject's key that was kept in a table."""
+    key = ring.version(SUBJECTS, spelling.version_of(text, SEALED))
+    raw, own = raw_of(text), SubjectKey(id, b"")
+    salt, nonce, rest = raw[:SALT], raw[SALT : SALT + NONCE], raw[SALT + NONCE :]
+    about = bound(key, wrapping(own, subject))
+    return SubjectKey(id, decrypted(derived(key.material, salt), nonce, rest, about))
+
+
+def new_subject_key() -> SubjectKey:
+    """Draw a key for a subject; it is derived from nothing, so nothing brings it back."""
+    return SubjectKey(os.urandom(KEY_ID), os.urandom(KEY_BYTES))
+
+
+def derived(key: bytes, salt: bytes) -> bytes:
+    """Derive the key of one salt (XAES-256-GCM, C2SP): a random nonce of AES-GCM alone serves 2**32 texts, this 2**80.
+
+    Each column of each batch has a salt of its own, and each value a nonce.
+    """
+    encrypt = block(key)
+    mask = doubled(encrypt(bytes(16)))
+    return b"".join(encrypt(xor(bytes((0, number, ord("X"), 0)) + salt, mask)) for number in (1, 2))
+
+
+def salted(key: DataKey, salt: bytes) -> Callable[[bytes, bytes, bytes], bytes]:
+    """Make the cipher of one salt."""
+    return AESGCM(derived(key.material, salt)).encrypt
+
+
+def decrypted(key: bytes, nonce: bytes, sealed_text: bytes, about: bytes) -> bytes:
+    """Open what AES-GCM sealed; raise NotAuthentic unless key and context are its own."""
+    try:
+        return AESGCM(key).decrypt(nonce, sealed_text, about)
+    except InvalidTag as error:
+        raise NotAuthentic("a sealed value was changed, or is of another field, subject or key") from error
+
+
+def bound(key: DataKey, context: str) -> bytes:
+    """Say what a value is sealed for: its key and its field."""
+    return f"rivermill {key.purpose} {key.version} {context}".encode()
+
+
+def owned(key: SubjectKey, context: str) -> bytes:
+    """Say the same of a subject's own key."""
+    return f"rivermill subject {key.id.hex()} {context}".encode()
+
+
+def wrapping(key: SubjectKey, subject: str) -> str:
+    """Say which subject's key it is."""
+    return f"subject key {key.id.hex()} of {subject}"
+
+
+def as_bytes(column: Chunk) -> list[bytes | None]:
+    """Give a column's values as bytes."""
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return whole.view(pa.binary()).to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
+
+
+def written(values: list[bytes | None], kind: pa.DataType, letter: str, version: int) -> pa.Array:
+    """Spell sealed values as text, and mark them where the column holds bytes."""
+    text = changed(pa.array(values, pa.binary()), lambda some: spelling.spelled(some, letter, version))
+    if kind == pa.binary():
+        return pa.array([None if each is None else BINARY + each for each in text.to_pylist()], kind)
+    return text.view(kind)
+
+
+def as_text(value: str | bytes) -> str:
+    """Give the text of a sealed value, of either kind."""
+    return value if isinstance(value, str) else value.removeprefix(BINARY).decode("ascii", "replace")
+
+
+def raw_of(value: str | bytes) -> bytes:
+    """Read the bytes of a sealed value."""
+    body = as_text(value).partition(".")[2]
+    return urlsafe_b64decode(body + "=" * (-len(body) % 4))
+
+
+def like(value: T, plain: bytes) -> T:
+    """Give what was opened in the kind of what was sealed."""
+    return plain.decode() if isinstance(value, str) else plain
