@@ -12,7 +12,7 @@ if not shutil.which(os.environ.get("JSII_NODE", "node")):  # the CDK's Python st
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from stacks.config import KINESIS, Config, RefusedConfig, config_of, with_broker
+from stacks.config import Config, RefusedConfig, config_of, with_broker
 from stacks.constructs.function import TooLarge
 from stacks.constructs.layer import LayerFailed
 from stacks.experiment import ExperimentStack
@@ -39,8 +39,7 @@ def build(app: App, config: Config, env: Environment, *, destroy_data: bool = Fa
     ProcessStack(app, "Rivermill-Process", env=env, lake=lake, config=config)
     TrainStack(app, "Rivermill-Train", env=env, lake=lake, config=config)
     ServeStack(app, "Rivermill-Serve", env=env, lake=lake, config=config)
-    if config.broker == KINESIS:  # its function logs exposures with boto3, which speaks no Kafka
-        ExperimentStack(app, "Rivermill-Experiment", env=env, lake=lake, config=config)
+    ExperimentStack(app, "Rivermill-Experiment", env=env, lake=lake, config=config)
     PrivacyStack(app, "Rivermill-Privacy", env=env, lake=lake, config=config)
     OrchestrateStack(app, "Rivermill-Orchestrate", env=env, lake=lake, config=config)
     MonitorStack(app, "Rivermill-Monitor", env=env, lake=lake, config=config)

@@ -18,7 +18,7 @@ from stacks.config import Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key
 from stacks.constructs.layer import Layer
-from stacks.lake import LakeStack
+from stacks.lake import LakeStack, way_in
 
 MINUTE = events.Schedule.rate(Duration.minutes(1))
 
@@ -34,14 +34,18 @@ class ExperimentStack(Stack):
         self._learn()
 
     def _decide(self) -> None:
-        lake = self.lake
+        lake, to = self.lake, way_in(self.lake, self.config)
         decide = Function(
             self,
             "Decide",
             name=names.DECIDE,
             module="experiment.decide",
             settings=DecideSettings(
-                decisions=lake.decisions.table_name, bandits=lake.bandits.table_name, stream=lake.stream.stream_name
+                decisions=lake.decisions.table_name,
+                bandits=lake.bandits.table_name,
+                stream=to.name,
+                cluster=to.cluster,
+                bridge=to.bridge,
             ),
             config=self.config,
             timeout=Duration.seconds(10),
@@ -49,7 +53,7 @@ class ExperimentStack(Stack):
         )
         allow(decide.role, ["dynamodb:PutItem"], lake.decisions.table_arn)
         allow(decide.role, ["dynamodb:GetItem"], lake.bandits.table_arn)
-        allow(decide.role, ["kinesis:PutRecord"], lake.stream.stream_arn)
+        to.grant(decide.role, "PutRecord")
         grant_key(decide.role, lake.key)
         url = decide.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
         CfnOutput(self, "DecideUrl", value=url.url, description="Where decisions are asked for, with SigV4")

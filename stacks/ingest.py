@@ -20,8 +20,9 @@ from stacks.constructs.layer import Layer
 from stacks.constructs.recovery import Recovery
 from stacks.constructs.rest_front import RestFront
 from stacks.constructs.scaler import Scaler
+from stacks.constructs.way_in import Bridge
 from stacks.kafka import from_topic
-from stacks.lake import LakeStack
+from stacks.lake import LakeStack, way_in
 
 BATCH_SIZE = 10_000  # the most there is: fewer, larger files
 PARALLELIZATION = 1  # the chain of receipts has one writer a shard
@@ -41,9 +42,11 @@ class IngestStack(Stack):
         self._consume()
         self._commit()
         self._sweep()
-        Recovery(self, "Recovery", lake=lake, config=config, arrow=self.arrow, iceberg=self.iceberg)
-        if config.broker == KINESIS:  # its function puts with boto3, which speaks no Kafka
-            RestFront(self, "Front", stream=lake.stream, config=config)
+        if config.broker == KAFKA:
+            Bridge(self, "Bridge", kafka=lake.kafka, config=config)
+        to = way_in(lake, config)
+        Recovery(self, "Recovery", lake=lake, config=config, way_in=to, arrow=self.arrow, iceberg=self.iceberg)
+        RestFront(self, "Front", way_in=to, config=config)
         if config.broker == KINESIS and config.capacity == PROVISIONED:
             Scaler(self, "Scaler", lake=lake, config=config)
 

@@ -22,6 +22,7 @@ from stacks.constructs.grants import grant_key, grant_upkeep
 from stacks.constructs.iceberg_table import IcebergTable
 from stacks.constructs.kafka import Kafka
 from stacks.constructs.nag import accept
+from stacks.constructs.way_in import WayIn
 
 UNDO_DAYS = 3
 RUN_DAYS = 400
@@ -218,6 +219,11 @@ class LakeStack(Stack):
         grant_upkeep(role, self.bucket)
         grant_key(role, self.key)
         return role
+
+
+def way_in(lake: LakeStack, config: Config) -> WayIn:
+    """Say how functions of ours send to the stage's broker."""
+    return WayIn(cluster=lake.kafka.cluster.attr_arn) if config.broker == KAFKA else WayIn(lake.stream)
 
 
 def removal(config: Config, destroy_data: bool) -> RemovalPolicy:

@@ -42,7 +42,7 @@ class MonitorStack(Stack):
         self._section("The account, broken down", {name: broken_down(*by) for name, by in BREAKDOWNS.items()})
         signals = {
             "Stream": of_topic(config) if config.broker == KAFKA else STREAM,
-            **({} if config.broker == KAFKA else {"REST front": FRONT}),
+            "REST front": FRONT,
             "The day": (*of_state_machine(state_machine_arn(self)), *JOBS),
             "Serving": SERVING,
             "Functions": FUNCTIONS,

@@ -20,6 +20,7 @@ CONSERVE = "rivermill-conserve"
 SCALE = "rivermill-scale"
 COLLECT = "rivermill-collect"
 ADMIT = "rivermill-admit"
+BRIDGE = "rivermill-bridge"
 PLAN = "rivermill-plan"
 REGISTER = "rivermill-register"
 DEPLOY = "rivermill-deploy"
@@ -40,6 +41,7 @@ FUNCTIONS = (
     SCALE,
     COLLECT,
     ADMIT,
+    BRIDGE,
     START,
     PLAN,
     REGISTER,

@@ -22,6 +22,7 @@ from stacks import names
 from stacks.config import CONFIGS, Config
 from stacks.constructs.code import ROOT
 from stacks.constructs.rest_front import RestFront
+from stacks.constructs.way_in import WayIn
 
 STACK = "Front"
 ORIGIN = "http://shop.localhost:5239"
@@ -110,7 +111,7 @@ def synthesize(cloud: Cloud, folder: Path, config: Config) -> str:
     stream = kinesis.Stream(
         stack, "Events", stream_name=names.STREAM, shard_count=2, removal_policy=RemovalPolicy.DESTROY
     )
-    RestFront(stack, "Front", stream=stream, config=config)
+    RestFront(stack, "Front", way_in=WayIn(stream), config=config)
     app.synth()
     for asset in json.loads((folder / f"{STACK}.assets.json").read_text())["files"].values():
         if asset["source"]["packaging"] == "zip":

@@ -45,6 +45,7 @@ PROVISIONED_ONLY = {"<lake>/scaling/*"}
 """What only the scaler of a provisioned stream needs."""
 
 TAKE_NO_RESOURCE = {
+    "kafka:GetBootstrapBrokers",
     "kinesis:DescribeLimits",
     "cloudwatch:GetMetricData",
     "xray:PutTraceSegments",

@@ -13,6 +13,7 @@ from aws_msk_iam_sasl_signer import MSKAuthTokenProvider
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 
 from domain.ingest.bridge import FAILED, LARGEST_LOAD, Brokers, Record
+from lambdas.ingest.settings import BridgeSettings
 
 SECONDS = 4.0
 """How long a record may wait for its brokers: who sent it waits five."""
@@ -20,7 +21,6 @@ SECONDS = 4.0
 READ_SECONDS = 10.0
 WAIT_SECONDS, PAUSE_SECONDS = 1.0, 0.1
 FETCH = 500
-GROUP = "rivermill-bridge"  # it commits nothing, and is never joined
 BUSY = "ProvisionedThroughputExceededException"  # in Kinesis's words, which senders know
 MOVING = {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "REPLICA_NOT_AVAILABLE", "_TRANSPORT"}
 CODES = {"_QUEUE_FULL": BUSY, "POLICY_VIOLATION": BUSY, "THROTTLING_QUOTA_EXCEEDED": BUSY}
@@ -33,6 +33,9 @@ SENDING: dict[str, Any] = {
     "delivery.timeout.ms": int(SECONDS * 1000),
     "partitioner": "murmur2_random",  # as Java's clients: a key's partition is the same whoever sends
 }
+
+
+settings = cache(BridgeSettings.read)
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -135,17 +138,22 @@ def received(message: Message) -> Record:
 @cache
 def producer(brokers: Brokers) -> Producer:
     """Connect to send; a warm process stays connected."""
-    return Producer({**SENDING, **settings(brokers)})
+    return Producer({**SENDING, **way(brokers)})
 
 
 @cache
 def consumer(brokers: Brokers) -> Consumer:
     """Connect to read."""
-    own = {"group.id": GROUP, "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.wait.max.ms": 50}
-    return Consumer({**own, **settings(brokers)})
+    own = {
+        "group.id": settings().group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "fetch.wait.max.ms": 50,
+    }
+    return Consumer({**own, **way(brokers)})
 
 
-def settings(brokers: Brokers) -> dict[str, Any]:
+def way(brokers: Brokers) -> dict[str, Any]:
     """Say how brokers are reached: signed with the function's role over TLS, unless the cluster is open."""
     where: dict[str, Any] = {"bootstrap.servers": brokers.addresses}
     if not brokers.region:

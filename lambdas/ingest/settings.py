@@ -28,6 +28,13 @@ class CollectSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class BridgeSettings(Settings):
+    """The consumer group in whose name a topic is read; it commits nothing, and is never joined."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class CommitSettings(Settings):
     """Where receipts and data files are."""
 

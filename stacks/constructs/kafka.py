@@ -221,7 +221,8 @@ def grant_topic(role: iam.Role, *, cluster_arn: str, topic: str, group: str) -> 
     Lambda guide, "Configuring Lambda permissions for Amazon MSK event source mappings".
     """
     for actions, resource in (
-        (["kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"], cluster_arn),
+        (["kafka:DescribeClusterV2"], cluster_arn),
+        (["kafka:GetBootstrapBrokers"], "*"),  # it takes no resource (Service Authorization Reference)
         (["kafka-cluster:Connect", "kafka-cluster:DescribeClusterDynamicConfiguration"], cluster_arn),
         (["kafka-cluster:DescribeTopic", "kafka-cluster:ReadData"], within(cluster_arn, "topic", topic)),
         (["kafka-cluster:DescribeGroup", "kafka-cluster:AlterGroup"], within(cluster_arn, "group", group)),

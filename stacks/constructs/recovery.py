@@ -15,10 +15,11 @@ from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW, REDRIVEN
 from lambdas.ingest.settings import ConserveSettings, RedriveSettings, ReplaySettings
 from stacks import names
 from stacks.arns import arn
-from stacks.config import KINESIS, Config
+from stacks.config import Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
+from stacks.constructs.way_in import WayIn
 from stacks.jobs import REPLAY
 from stacks.lake import LakeStack
 
@@ -30,13 +31,12 @@ class Recovery(Construct):
     """Send again what was set aside, curate a span again, prove a day."""
 
     def __init__(
-        self, scope: Construct, id: str, *, lake: LakeStack, config: Config, arrow: Layer, iceberg: Layer
+        self, scope: Construct, id: str, *, lake: LakeStack, config: Config, way_in: WayIn, arrow: Layer, iceberg: Layer
     ) -> None:
         super().__init__(scope, id)
         self.lake, self.config, self.tables = lake, config, (arrow, iceberg)
         self.bucket = lake.bucket.bucket_name
-        if config.broker == KINESIS:  # redrive sends with boto3, which speaks no Kafka
-            self._redrive()
+        self._redrive(way_in)
         self._replay()
         self._conserve()
 
@@ -56,16 +56,16 @@ class Recovery(Construct):
         grant_key(made.role, self.lake.key)
         return made
 
-    def _redrive(self) -> None:
-        queue, stream = self.lake.failed_batches, self.lake.stream
-        settings = RedriveSettings(bucket=self.bucket, stream=names.STREAM, queue=queue.queue_url)
+    def _redrive(self, way_in: WayIn) -> None:
+        queue = self.lake.failed_batches
+        where = {"stream": names.STREAM, "cluster": way_in.cluster, "bridge": way_in.bridge}
+        settings = RedriveSettings(bucket=self.bucket, queue=queue.queue_url, **where)
         # Two at once would each send what the other has not noted yet.
         alone = {"layers": self.tables, "reserved_concurrency": 1}
         redrive = self._function("Redrive", name=names.REDRIVE, settings=settings, **alone)
         grant_tables(redrive.role, self.lake.bucket, reads=[QUARANTINE], writes=[REDRIVEN])
         grant_files(redrive.role, self.lake.bucket, reads=["receipts/"], lists=["receipts/"])
-        verbs = ("PutRecords", "GetRecords", "GetShardIterator")
-        allow(redrive.role, [f"kinesis:{verb}" for verb in verbs], stream.stream_arn)
+        way_in.grant(redrive.role, "PutRecords", "GetRecords", "GetShardIterator")
         verbs = ("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")
         allow(redrive.role, [f"sqs:{verb}" for verb in verbs], queue.queue_arn)
 

@@ -9,7 +9,6 @@ from typing import Any
 from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as gateway
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
@@ -22,6 +21,7 @@ from stacks.config import Config
 from stacks.constructs.firewall import Firewall
 from stacks.constructs.function import RETENTIONS, Function
 from stacks.constructs.nag import accept
+from stacks.constructs.way_in import WayIn
 
 BURST_SECONDS = 2
 """A client may save up requests for this long, as a page does that sends what it kept while offline."""
@@ -74,10 +74,10 @@ ACCESS_LOG = {
 class RestFront(Construct):
     """Answer `POST /events` and `POST /batch`, with a key, a rate and a quota for each client."""
 
-    def __init__(self, scope: Construct, id: str, *, stream: kinesis.Stream, config: Config) -> None:
+    def __init__(self, scope: Construct, id: str, *, way_in: WayIn, config: Config) -> None:
         super().__init__(scope, id)
         self.config = config
-        self._collect(stream)
+        self._collect(way_in)
         self.api = self._api()
         self._methods()
         self._refusals()
@@ -88,24 +88,26 @@ class RestFront(Construct):
             Stack.of(self), "FrontUrl", value=self.api.url, description="Where events are posted, with a client's key"
         )
 
-    def _collect(self, stream: kinesis.Stream) -> None:
+    def _collect(self, way_in: WayIn) -> None:
         self.collect = Function(
             self,
             "Collect",
             name=names.COLLECT,
             module="ingest.collect",
-            settings=CollectSettings(stream=names.STREAM, origins=",".join(self.config.front_origins)),
+            settings=CollectSettings(
+                stream=names.STREAM,
+                origins=",".join(self.config.front_origins),
+                cluster=way_in.cluster,
+                bridge=way_in.bridge,
+            ),
             config=self.config,
             timeout=Duration.seconds(20),  # the gateway waits 29
             memory_mb=512,
         )
-        self.collect.role.add_to_policy(
-            iam.PolicyStatement(actions=["kinesis:PutRecords"], resources=[stream.stream_arn])
-        )
-        if stream.encryption_key:
-            self.collect.role.add_to_policy(
-                iam.PolicyStatement(actions=["kms:GenerateDataKey"], resources=[stream.encryption_key.key_arn])
-            )
+        way_in.grant(self.collect.role, "PutRecords")
+        if way_in.stream and way_in.stream.encryption_key:
+            key = way_in.stream.encryption_key.key_arn
+            self.collect.role.add_to_policy(iam.PolicyStatement(actions=["kms:GenerateDataKey"], resources=[key]))
         self.admit = Function(
             self,
             "Admit",

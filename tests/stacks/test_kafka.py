@@ -22,7 +22,7 @@ from stacks.config import CONFIGS, KAFKA, Config, RefusedConfig, with_broker
 from stacks.constructs.kafka import NETWORK_ACTIONS
 from stacks.ingest import BATCH_SIZE, RECORD_AGE, RETRIES
 from stacks.limits import breaches
-from tests.stacks.synthesized import ROOT, Assembly, Template, only, resources, synthesize
+from tests.stacks.synthesized import ROOT, Assembly, Template, all_resources, only, resources, stage, synthesize
 from tests.test_iam import TAKE_NO_RESOURCE, allowed, listed
 
 LAKE, INGEST, MONITOR = "Rivermill-Lake", "Rivermill-Ingest", "Rivermill-Monitor"
@@ -143,13 +143,19 @@ def test_a_mapping_without_provisioned_mode_is_refused_at_synth() -> None:
     assert any("Kafka's retries have no end" in str(breach) for breach in breaches(template))
 
 
+def reach(templates: Mapping[str, Template], role: str) -> dict[str, str]:
+    """Say for each action of Kafka, its network and functions what a role may do it to."""
+    return {
+        action: json.dumps(statement["Resource"])
+        for who, statement in allowed(dict(templates))
+        if who.partition("/")[2].startswith(role)
+        for action in listed(statement["Action"])
+        if action.startswith(("kafka", "ec2:", "lambda:"))
+    }
+
+
 def test_the_consumer_may_read_one_topic_in_one_group(templates: dict[str, Template]) -> None:
-    statements = [
-        (listed(statement["Action"]), json.dumps(statement["Resource"]))
-        for who, statement in allowed({INGEST: templates[INGEST]})
-        if any(action.startswith(("kafka", "ec2:")) for action in listed(statement["Action"]))
-    ]
-    reached = {action: resource for actions, resource in statements for action in actions}
+    reached = reach(templates, "ConsumeRole")
 
     assert f"/{names.STREAM}" in reached["kafka-cluster:ReadData"]
     assert ":topic/" in reached["kafka-cluster:ReadData"]
@@ -157,6 +163,53 @@ def test_the_consumer_may_read_one_topic_in_one_group(templates: dict[str, Templ
     assert ":group/" in reached["kafka-cluster:AlterGroup"]
     assert not [action for action in reached if "Write" in action or "*" in action]
     assert {action for action, where in reached.items() if where == '"*"'} - TAKE_NO_RESOURCE == set(NETWORK_ACTIONS)
+
+
+def test_the_bridge_stands_in_the_brokers_network_and_may_use_one_topic(templates: dict[str, Template]) -> None:
+    reached = reach(templates, "BridgeFunctionRole")
+    inside = [each["Properties"] for each in functions(templates).values() if "VpcConfig" in each["Properties"]]
+    subnets = resources(templates[LAKE], "AWS::EC2::Subnet")
+
+    assert [each["FunctionName"] for each in inside] == [names.BRIDGE]
+    assert len(inside[0]["VpcConfig"]["SubnetIds"]) == len(subnets)
+    assert ":topic/" in reached["kafka-cluster:WriteData"]
+    assert f"/{names.STREAM}" in reached["kafka-cluster:WriteData"]
+    assert {action for action, where in reached.items() if where == '"*"'} == set(NETWORK_ACTIONS)
+
+
+@pytest.mark.parametrize("role", ["FrontCollectRole", "RecoveryRedriveRole", "DecideRole"])
+def test_whoever_sends_calls_the_bridge_and_has_no_way_to_the_brokers(
+    templates: dict[str, Template], role: str
+) -> None:
+    reached = reach(templates, role)
+
+    assert reached.keys() == {"lambda:InvokeFunction", "kafka:GetBootstrapBrokers"}
+    assert names.BRIDGE in reached["lambda:InvokeFunction"]
+
+
+@pytest.mark.parametrize("name", [names.COLLECT, names.REDRIVE, names.DECIDE])
+def test_whoever_sends_is_told_the_cluster_and_the_bridge(templates: dict[str, Template], name: str) -> None:
+    [found] = [each["Properties"] for each in functions(templates).values() if named(each) == name]
+    told = found["Environment"]["Variables"]
+
+    assert (told["STREAM"], told["BRIDGE"]) == (names.STREAM, names.BRIDGE)
+    assert told["CLUSTER"]
+
+
+def test_with_kafka_nothing_is_left_out(templates: dict[str, Template]) -> None:
+    ours = {named(each) for each in functions(templates).values()}
+    without = {named(each) for each in functions(stage("dev").templates).values()}
+
+    assert without - ours == {names.SCALE}
+    assert ours - without == {names.BRIDGE}
+
+
+def functions(templates: Mapping[str, Template]) -> dict[str, Template]:
+    return all_resources(dict(templates), "AWS::Lambda::Function")
+
+
+def named(function: Template) -> str:
+    return str(function["Properties"].get("FunctionName"))
 
 
 def test_all_resources_are_named_only_where_an_action_takes_none(templates: dict[str, Template]) -> None:

@@ -18,6 +18,7 @@ from domain.events import EVENTS
 from domain.ingest.posts import MOST_EVENTS
 from stacks.config import CONFIGS, Config
 from stacks.constructs.rest_front import REFUSALS, RestFront
+from stacks.constructs.way_in import WayIn
 from tests.stacks.synthesized import Template, only, resources
 
 CONFIG = replace(
@@ -34,7 +35,7 @@ CONFIG = replace(
 def template(config: Config = CONFIG) -> Template:
     app = App(context={"aws:cdk:disable-asset-staging": True}, tree_metadata=False)
     stack = Stack(app, "Front", env={"account": "123456789012", "region": "us-east-1"})
-    RestFront(stack, "Front", stream=kinesis.Stream(stack, "Events"), config=config)
+    RestFront(stack, "Front", way_in=WayIn(kinesis.Stream(stack, "Events")), config=config)
     found: Template = app.synth().get_stack_by_name("Front").template
     return found
 

@@ -56,7 +56,10 @@ def topic(kafka: str) -> KafkaTopic:
 @pytest.fixture(scope="module")
 def connected(kafka: str) -> Iterator[str]:
     """The broker's address; what the function remembers of it goes before the broker does."""
-    yield kafka
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GROUP", "bridge")
+        yield kafka
+    bridge.settings.cache_clear()
     bridge.producer.cache_clear()
     bridge.consumer.cache_clear()
 
@@ -186,7 +189,7 @@ def test_a_message_without_a_value_is_read_as_no_bytes(beyond: Bridge, topic: Ka
 def test_where_a_cluster_is_reached_only_with_iam_the_client_signs_for_its_region() -> None:
     brokers = Brokers.of(CLUSTER, {SIGNED: "b-1.rivermill.kafka.us-east-1.amazonaws.com:9098"})
 
-    found = bridge.settings(brokers)
+    found = bridge.way(brokers)
 
     assert found["security.protocol"] == "SASL_SSL"
     assert (found["sasl.mechanism"], found["sasl.oauthbearer.config"]) == ("OAUTHBEARER", "us-east-1")
@@ -204,7 +207,7 @@ def test_the_real_client_takes_these_settings_and_asks_for_a_token(monkeypatch: 
         return signed[-1]
 
     monkeypatch.setattr(bridge, "token", noted)
-    client = Producer({**bridge.SENDING, **bridge.settings(Brokers("127.0.0.1:1", "eu-central-1"))})
+    client = Producer({**bridge.SENDING, **bridge.way(Brokers("127.0.0.1:1", "eu-central-1"))})
     client.poll(1)
     [(text, expires)] = signed[:1]
     asked = urlsplit(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
