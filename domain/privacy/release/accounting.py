@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 
 NORMAL = NormalDist()
@@ -117,6 +118,7 @@ def delta_of_zcdp(rho: float, epsilon: float) -> float:
     return min(1.0, math.exp(min(exponent, 0.0)))
 
 
+@lru_cache
 def epsilon_of_zcdp(rho: float, delta: float) -> float:
     """Least epsilon at delta of rho-zCDP (Canonne, Kamath, Steinke 2020), below the closed form's.
 
@@ -128,6 +130,7 @@ def epsilon_of_zcdp(rho: float, delta: float) -> float:
     return _least(lambda epsilon: delta_of_zcdp(rho, epsilon) <= delta, rho)
 
 
+@lru_cache
 def rho_of_epsilon(epsilon: float, delta: float) -> float:
     """Largest rho of which (epsilon, delta) follows.
 

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from domain.privacy.release.declaration import Dataset, RefusedRelease, canonical
-from domain.privacy.release.plan import DELTA_UNIT, LOSS_UNIT, Plan, epsilon_of, total_loss
+from domain.privacy.release.plan import DELTA_UNIT, LOSS_UNIT, Plan, epsilon_of, loss_of, total_loss
 
 TABLE = "rivermill-budgets"
 BUDGET = "budget"
@@ -20,6 +20,10 @@ BUDGET = "budget"
 
 class BudgetExceeded(RefusedRelease):
     """A release would spend more than is left."""
+
+
+DIGITS = 4
+"""How finely an epsilon is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,10 @@ def budget(dataset: Dataset) -> Units:
 
 def left(dataset: Dataset, spent: Units) -> float:
     """Say which epsilon would still fit, rounded down to what a person types."""
-    rest = max(0, budget(dataset).loss - spent.loss) / LOSS_UNIT
-    return max(0.0, math.floor(epsilon_of(dataset, min(rest, total_loss(dataset))) * 1e4 - 1) / 1e4)
+    rest = max(0, budget(dataset).loss - spent.loss)
+    near = round(epsilon_of(dataset, rest / LOSS_UNIT), DIGITS)
+    fits = math.floor(loss_of(dataset, near) * LOSS_UNIT) <= rest if near else True
+    return near if fits else round(near - 10**-DIGITS, DIGITS)
 
 
 def exceeded(dataset: Dataset, epsilon: float, spent: Units) -> BudgetExceeded:
