@@ -47,4 +47,4 @@ node: .venv/ready
 	@python -m local.tools && npm ci --silent --no-fund --no-audit && touch $@
 .venv/ready-test: .venv/ready requirements-test.txt
 	@pip install -q --disable-pip-version-check -r requirements-test.txt && touch $@
-.PHONY: release node demo local synth deploy redrive replay account readout check test bench
+.PHONY: release node demo local synth deploy redrive replay account readout plan value check test bench
