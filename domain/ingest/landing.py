@@ -9,6 +9,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Protocol
 
+import pyarrow as pa
+
 from domain.ingest.batch import Arrived, Part, encode, sort
 from domain.ingest.kinds import Events, count, slices
 from domain.ingest.late import late
@@ -24,8 +26,17 @@ from domain.ingest.receipts import (
     shard_prefix,
     total,
 )
+from domain.tables import Table
 
 ROOT = "landing/"
+
+Protect = Callable[[Table, pa.Table], pa.Table]
+"""Treats the rows of a table as the contract asks before they rest; raises if it cannot, and the batch waits."""
+
+
+def in_clear(table: Table, rows: pa.Table) -> pa.Table:
+    """Leave rows as they are: the stage runs without privacy."""
+    return rows
 
 
 class Store(Protocol):
@@ -54,13 +65,14 @@ class Landing:
 
 @dataclass(frozen=True, slots=True)
 class Lander:
-    """Lands batches of one shard of one stream; `attempt` names each write anew and `now` tells the time."""
+    """Lands batches of one shard of one stream, protected; `attempt` names each write anew, `now` tells the time."""
 
     store: Store
     stream: str
     shard: str
     attempt: Callable[[], str]
     now: Callable[[], datetime]
+    protect: Protect = in_clear
 
     def land(self, records: Sequence[Arrived], known: int | None = None) -> Landing:
         """Land what no receipt covers; `known` is a position that the shard is known to have reached.
@@ -122,7 +134,7 @@ class Lander:
     def write_part(self, part: Part, follows: int, attempt: str) -> DataFile:
         """Write one data file."""
         key = data_key(part.table.name, self.stream, self.shard, follows, f"{part.day}-{attempt}")
-        body = encode(part.rows)
+        body = encode(self.protect(part.table, part.rows))
         self.store.put(key, body)
         return DataFile(part.table.full_name, key, part.rows.num_rows, len(body), late(part.rows))
 

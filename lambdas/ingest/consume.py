@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from functools import cache, partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import msgspec
@@ -15,12 +15,15 @@ import pybase64
 
 from domain import metrics
 from domain.ingest.batch import Arrived
-from domain.ingest.landing import Lander, Landing
+from domain.ingest.landing import Lander, Landing, Protect, in_clear
 from domain.ingest.receipts import Account
 from domain.ingest.shards import stream_name
 from lambdas.ingest import heat, kafka
 from lambdas.ingest.bucket import Bucket
-from lambdas.ingest.settings import ConsumeSettings
+from lambdas.ingest.settings import ON, ConsumeSettings
+
+if TYPE_CHECKING:
+    from lambdas.keys import Warm
 
 # Arrow's own pool keeps what it freed: with 38,000 framed events the process peaks at 264 MB, with malloc at 208.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -64,8 +67,26 @@ def batches(event: dict[str, Any]) -> Iterable[tuple[Shard, list[Arrived]]]:
 
 def land(bucket: Bucket, stream: str, shard: str, records: Sequence[Arrived]) -> Landing:
     """Land a shard's records from where the process last saw its chain end."""
-    lander = Lander(bucket, stream, shard, attempt=lambda: uuid.uuid4().hex, now=lambda: datetime.now(timezone.utc))
-    return lander.land(records, positions().get((stream, shard)))
+    attempt, now = lambda: uuid.uuid4().hex, lambda: datetime.now(timezone.utc)
+    return Lander(bucket, stream, shard, attempt, now, protect()).land(records, positions().get((stream, shard)))
+
+
+def protect() -> Protect:
+    """Find what treats rows before they rest, with the keys of now; raise KeyUnavailable if a key is gone."""
+    if settings().privacy != ON:
+        return in_clear
+    from domain.privacy.protect import Protection  # noqa: PLC0415  # with its layer, only where privacy is on
+
+    return Protection(keys().ring(), keys().keys_of)
+
+
+@cache
+def keys() -> Warm:
+    """Open the keys, once for a warm process."""
+    from lambdas.keys import DataKeys, SubjectKeys, Warm  # noqa: PLC0415  # as above
+
+    dynamodb, found = client("dynamodb"), settings()
+    return Warm(DataKeys(dynamodb, client("kms"), found.keys, found.privacy_key), SubjectKeys(dynamodb, found.subjects))
 
 
 def origin(records: Sequence[dict[str, Any]]) -> Shard:

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 
 from domain.settings import Settings
 
+ON, OFF = "on", "off"
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumeSettings(Settings):
-    """Where records land."""
+    """Where records land; and with privacy on, where keys are and what wraps them."""
 
     bucket: str
+    privacy: str = OFF
+    keys: str = ""
+    subjects: str = ""
+    privacy_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
