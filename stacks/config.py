@@ -115,6 +115,7 @@ class Config:
     kafka_instance: str = "kafka.t3.small"
     kafka_gigabytes: int = 20
     kafka_partitions: int = 4
+    erasure_max_days: int = 30
 
     def __post_init__(self) -> None:
         """Refuse a value that cannot be deployed."""
@@ -184,6 +185,7 @@ ALLOWED = {
     "kafka_instance": KAFKA_INSTANCES,
     "kafka_gigabytes": between(1, 1638),  # a volume grows tenfold at most, and MSK's hold 16 TiB
     "kafka_partitions": between(1, 1000),
+    "erasure_max_days": between(1, 3650),
 }
 
 CONFIGS = {
@@ -226,7 +228,7 @@ CONFIGS = {
             buckets=64,
             compaction=OPTIMIZER,
             keep_data=True,
-            log_days=365,
+            log_days=30,
             glue_workers=10,
             glue_worker="G.2X",
             training_instance="ml.m5.2xlarge",

@@ -23,8 +23,8 @@ from stacks.constructs.iceberg_table import IcebergTable
 from stacks.constructs.kafka import Kafka
 from stacks.constructs.nag import accept
 from stacks.constructs.way_in import WayIn
+from stacks.retention import QUEUE_DAYS, RESULT_DAYS, UNDO_DAYS, check, recovery_days
 
-UNDO_DAYS = 3
 RUN_DAYS = 400
 MODES = {PROVISIONED: kinesis.StreamMode.PROVISIONED, ON_DEMAND: kinesis.StreamMode.ON_DEMAND}
 DATABASES = tuple(dict.fromkeys(table.database for table in TABLES))
@@ -37,6 +37,8 @@ class LakeStack(Stack):
         self, scope: Construct, id: str, *, env: Environment, config: Config, destroy_data: bool = False
     ) -> None:
         super().__init__(scope, id, env=env, description="Rivermill: the lake", termination_protection=config.keep_data)
+        check(config)
+        self.recovery_days = recovery_days(config)
         self.removal = removal(config, destroy_data)
         self.key = self._key()
         self.bucket = self._bucket(config)
@@ -141,7 +143,7 @@ class LakeStack(Stack):
             encryption=sqs.QueueEncryption.KMS,
             encryption_master_key=self.key,
             enforce_ssl=True,
-            retention_period=Duration.days(14),
+            retention_period=Duration.days(QUEUE_DAYS),
             removal_policy=self.removal,
         )
         accept(queue, "It is itself a dead-letter queue; an alarm watches its depth.", "SQS3")
@@ -173,7 +175,7 @@ class LakeStack(Stack):
             encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
             encryption_key=self.key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
+                point_in_time_recovery_enabled=True, recovery_period_in_days=self.recovery_days
             ),
             time_to_live_attribute=expires,
             removal_policy=self.removal,
@@ -237,7 +239,7 @@ def lifecycle(config: Config) -> list[s3.LifecycleRule]:
     """Say what of the lake's bucket goes by itself, and when; tables are not here, their snapshots expire."""
     rules = [
         s3.LifecycleRule(id="Uploads", abort_incomplete_multipart_upload_after=Duration.days(1)),
-        s3.LifecycleRule(id="QueryResults", prefix="athena/", expiration=Duration.days(7)),
+        s3.LifecycleRule(id="QueryResults", prefix="athena/", expiration=Duration.days(RESULT_DAYS)),
         # No rule for receipts/: a shard's newest receipt says where it stands, however long ago it was quiet, and S3
         # cannot spare the newest. One of about 1 KB a minute and shard is half a GB a year, too small to move.
         s3.LifecycleRule(id="Runs", prefix="runs/", expiration=Duration.days(RUN_DAYS)),

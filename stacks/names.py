@@ -49,6 +49,8 @@ FUNCTIONS = (
     PREDICT,
     DECIDE,
     LEARN,
+    ERASURE_REQUEST,
+    ERASURE,
 )
 
 DAILY = "rivermill-daily"

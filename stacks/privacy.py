@@ -11,6 +11,7 @@ from domain.releases import RELEASES
 from stacks import names
 from stacks.arns import arn, colon_arn, function_arn
 from stacks.config import Config
+from stacks.constructs.erasure import Erasure, allow
 from stacks.constructs.grants import grant_files, grant_key
 from stacks.constructs.nag import accept_wildcards
 from stacks.jobs import RELEASE
@@ -30,6 +31,7 @@ class PrivacyStack(Stack):
         self._analyst()
         self._steward()
         self._eraser()
+        self.erasure = Erasure(self, "Erasure", lake=lake, config=config)
 
     def _role(self, name: str) -> iam.Role:
         id = name.removeprefix("rivermill-").title()
@@ -62,8 +64,3 @@ class PrivacyStack(Stack):
         grant_files(role, self.lake.bucket, reads=["certificates/"])
         grant_key(role, self.lake.key)
         allow(role, ["kms:GetPublicKey"], self.lake.certificates.key_arn)
-
-
-def allow(role: iam.Role, actions: list[str], resource: str) -> None:
-    """Allow actions on one resource."""
-    role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))

@@ -50,6 +50,8 @@ FUNCTIONS = {
     "serve/predict": None,
     "experiment/decide": None,
     "experiment/learn": "numpy",
+    "privacy/request": None,
+    "privacy/erasure": "iceberg",
 }
 
 

@@ -142,6 +142,7 @@ def any_config(**changed: Any) -> Config:
         "front_quota": 15_485_863,
         "front_firewall": False,
         "budget_usd": 104_729,
+        "erasure_max_days": 733,
     }
     return Config(**{**values, **changed})
 
@@ -296,7 +297,10 @@ def test_items_are_encrypted_with_our_key_and_can_be_had_back(templates: dict[st
             "SSEEnabled": True,
             "SSEType": "KMS",
         }
-        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table["PointInTimeRecoverySpecification"] == {
+            "PointInTimeRecoveryEnabled": True,
+            "RecoveryPeriodInDays": 30,
+        }
     assert tables[names.DECISIONS]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
     assert "TimeToLiveSpecification" not in tables[names.BANDITS]
 

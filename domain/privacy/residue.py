@@ -149,7 +149,7 @@ def inflated(codec: bytes, block: bytes) -> bytes:
         return pa.CompressedInputStream(pa.BufferReader(block), "zstd").read()  # type: ignore[no-any-return]
     if codec == b"snappy":
         size, start = number(block, 0)
-        return pa.decompress(block[:-4], size, "snappy", asbytes=True) if start else b""  # type: ignore[no-any-return]
+        return pa.decompress(block[:-4], size, "snappy", asbytes=True) if start else b""
     return block
 
 
@@ -179,7 +179,7 @@ def pages(body: bytes, at: int, end: int, column: pq.ColumnChunkMetaData) -> Ite
     while at < end:
         header, start = struct(body, at)
         yield body[at:start]
-        at = start + header[PACKED]
+        at = start + int(str(header[PACKED]))
         if column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"):  # numbers spell nobody
             yield page(body[start:at], header, column.compression)
 

@@ -44,8 +44,10 @@ WRONG: dict[str, list[Any]] = {
     "kafka_instance": ["m7g.large", "kafka.t2.small"],
     "kafka_gigabytes": [0, 1_639],
     "kafka_partitions": [0, 1_001],
+    "erasure_max_days": [0, 3_651, None],
 }
 SWITCHES = {
+    "erasure_max_days": "one law, for either stage",
     "broker": "one word, for either stage",
     "fan_out": "one consumer needs no lane of its own; who adds readers switches it on",
 }

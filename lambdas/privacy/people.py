@@ -1,0 +1,67 @@
+"""Who an erasure is about: known by a keyed digest, sealed while there is work to do, and nowhere in clear."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from domain.privacy.erasures import digest
+from lambdas.privacy.erasures import Erasures
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody to be erased: how they are known to an erasure, and every way in which a store may spell them."""
+
+    digest: str
+    spellings: tuple[str, ...]
+
+    def denied(self, key: bytes) -> list[str]:
+        """Digest every spelling, for the deny-list."""
+        return [digest(key, spelling) for spelling in self.spellings]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Digests, seals and opens; `kms` is boto3's client and `key` the ARN of the key that wraps and seals."""
+
+    kms: Any
+    key: str
+    erasures: Erasures
+
+    def digests_key(self) -> bytes:
+        """Find the key of digests, or make it when the first person asks."""
+        wrapped = self.erasures.wrapped_key()
+        if wrapped is None:
+            made = self.kms.generate_data_key(KeyId=self.key, KeySpec="AES_256", EncryptionContext=context("digests"))
+            self.erasures.keep_key(made["CiphertextBlob"])
+            wrapped = self.erasures.wrapped_key()
+        opened = self.kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=context("digests"))
+        return bytes(opened["Plaintext"])
+
+    def seal(self, who: str, spellings: Sequence[str]) -> bytes:
+        """Seal how a person is spelled, for the request with this digest alone (at most 4 KB, as KMS takes)."""
+        plain = json.dumps(list(spellings)).encode()
+        sealed = self.kms.encrypt(KeyId=self.key, Plaintext=plain, EncryptionContext=context(who))
+        return bytes(sealed["CiphertextBlob"])
+
+    def open(self, job: str) -> list[Person]:
+        """Open who a job is about; those who are done are nobody any more."""
+        found = ((who, self.erasures.sealed(who)) for who in self.erasures.members(job))
+        return [Person(who, self._spellings(who, sealed)) for who, sealed in found if sealed is not None]
+
+    def _spellings(self, who: str, sealed: bytes) -> tuple[str, ...]:
+        opened = self.kms.decrypt(CiphertextBlob=sealed, EncryptionContext=context(who))
+        return tuple(json.loads(opened["Plaintext"]))
+
+
+def context(about: str) -> dict[str, str]:
+    """Bind what is sealed to its purpose and its place: it opens nowhere else."""
+    return {"purpose": "erasure", "about": about}
+
+
+def named(key: bytes, raw: str) -> Person:
+    """Name a person by the value that was asked for."""
+    return Person(digest(key, raw), (raw,))

@@ -1,0 +1,106 @@
+"""Remove people from the quarantine, whose rows name nobody in a column: they are found in the bytes set aside."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import boto3
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, ValidationException
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from domain.privacy import residue
+from domain.privacy.erasure.whole import without
+from domain.tables import QUARANTINE
+from lambdas.privacy.objects import Place, read, write
+from lambdas.privacy.people import Person
+from lambdas.privacy.restatement import heads
+from lambdas.privacy.table import ATTEMPTS, PAUSE_SECONDS, Erased, Replacement, commit, described
+
+TEXTS = ("payload", "value", "detail")
+Opened = Callable[[pa.Table], pa.Table]
+"""Gives rows of the quarantine with what is encrypted in them in clear."""
+
+client = cache(boto3.client)
+
+
+def held(table: Table, people: Sequence[Person], opened: Opened) -> dict[str, int]:
+    """Count the rows in which each person stands, by digest."""
+    counted: Counter[str] = Counter()
+    for batch in table.scan(selected_fields=TEXTS).to_arrow_batch_reader():
+        for who in owners(opened(pa.Table.from_batches([batch])), people):
+            counted.update(who)
+    return dict(counted)
+
+
+def owners(rows: pa.Table, people: Sequence[Person]) -> list[set[str]]:
+    """Say of each row who stands in it, by digest."""
+    owner = {spelling: person.digest for person in people for spelling in person.spellings}
+    texts = [rows.column(name).cast(pa.binary()).to_pylist() for name in TEXTS]
+    return [
+        {owner[spelling] for text in row if text for spelling in residue.found(text, list(owner))}
+        for row in zip(*texts, strict=True)
+    ]
+
+
+def erase(catalog: Catalog, people: Sequence[Person], opened: Opened, notes: dict[str, str]) -> Erased:
+    """Remove the rows in which the people stand, from all branches and tags; plans anew beside other writers."""
+    name = QUARANTINE.full_name
+    done = Erased(snapshot_before=catalog.load_table(name).metadata.current_snapshot_id)
+    for ref in heads(catalog.load_table(name)):
+        done += erase_ref(catalog, ref, people, opened, notes)
+    after = catalog.load_table(name).metadata.current_snapshot_id
+    return done + Erased() if after == done.snapshot_before else moved(done, after)
+
+
+def moved(done: Erased, after: int | None) -> Erased:
+    """Say which snapshot came out of it."""
+    return Erased(
+        done.files, done.row_groups, done.rows, done.bytes_read, done.bytes_written, done.snapshot_before, after
+    )
+
+
+def erase_ref(catalog: Catalog, ref: str, people: Sequence[Person], opened: Opened, notes: dict[str, str]) -> Erased:
+    """Remove the people from what one branch or tag names."""
+    for pause in range(ATTEMPTS):
+        table = catalog.load_table(QUARANTINE.full_name)
+        tasks = table.scan(snapshot_id=table.metadata.refs[ref].snapshot_id).plan_files()
+        tried = (replacement(table, task.file, people, opened) for task in tasks)
+        if not (found := [one for one in tried if one is not None]):
+            return Erased()
+        try:
+            commit(table, ref, found, notes)
+        except (CommitFailedException, ValidationException):
+            time.sleep(min(PAUSE_SECONDS * 2**pause, 10))
+        else:
+            return sum((one.cost for one in found), Erased())
+    raise CommitFailedException(f"{QUARANTINE.full_name}: {ATTEMPTS} tries met other writers; run the erasure again")
+
+
+def replacement(table: Table, old: DataFile, people: Sequence[Person], opened: Opened) -> Replacement | None:
+    """Write a data file again without the rows in which the people stand; None if there are none."""
+    content = read(client("s3"), Place.of(old.file_path))
+    file = pq.ParquetFile(pa.BufferReader(content))
+    rows = file.read()
+    hit = pa.chunked_array([[bool(who) for who in owners(opened(rows.select(TEXTS)), people)]], pa.bool_())
+    left = pc.sum(hit).as_py() or 0
+    if not left:
+        return None
+    cost = Erased(1, file.metadata.num_row_groups, left, len(content))
+    if left == rows.num_rows:
+        return Replacement(old, None, cost)
+    sink = pa.BufferOutputStream()
+    pq.write_table(without(rows, hit), sink, compression="zstd", write_page_index=True)
+    new = sink.getvalue().to_pybytes()
+    path = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
+    write(client("s3"), Place.of(path), new)
+    metadata = pq.read_metadata(pa.BufferReader(new))
+    return Replacement(old, described(table, old, path, metadata, len(new)), cost + Erased(bytes_written=len(new)))

@@ -1,0 +1,79 @@
+"""Take requests to erase people: from here on they are denied, and nothing here or later writes who they are."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from typing import Any
+
+import boto3
+
+from domain.privacy import audit
+from lambdas.privacy.erasures import Erasures
+from lambdas.privacy.people import People, named
+from lambdas.privacy.settings import RequestSettings
+
+MOST = 100
+"""People in one request, and in one job."""
+
+LONGEST = 1024  # characters: what is sealed must fit into KMS's 4 KB
+
+settings = cache(RequestSettings.read)
+client = cache(boto3.client)
+
+
+class Unusable(ValueError):
+    """A request that cannot be taken: names the field, its value and what is allowed."""
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Enter `{"subjects": [who, …], "who": asker}`, tell of `{"digests": […]}`, or just see that work goes on."""
+    erasures = Erasures(client("dynamodb"), settings().erasures)
+    now = datetime.now(timezone.utc)
+    try:
+        requests = entered(erasures, checked(event.get("subjects", [])), str(event.get("who", "")), now)
+    except Unusable as unusable:
+        return {"refused": {"field": "subjects", "value": "not repeated", "fix": str(unusable)}}
+    told = requests or [erasures.standing(digest) | {"subject": digest} for digest in event.get("digests", [])]
+    return {"requests": told, "execution": started(erasures, now) if "digests" not in event else None}
+
+
+def checked(subjects: Any) -> Sequence[str]:
+    """Check who is asked for; what is wrong is said without saying who."""
+    if not isinstance(subjects, list) or len(subjects) > MOST:
+        raise Unusable(f"a list of at most {MOST} subjects")
+    for place, subject in enumerate(subjects):
+        if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST:
+            raise Unusable(f"subject {place} must be text of 1 to {LONGEST} characters")
+    return subjects
+
+
+def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime) -> list[dict[str, Any]]:
+    """Enter each request once, and say how it stands."""
+    if not subjects:
+        return []
+    people = People(client("kms"), settings().erasure_key, erasures)
+    key, due = people.digests_key(), now + timedelta(days=int(settings().erasure_max_days))
+    told = []
+    for subject in subjects:
+        person = named(key, subject)
+        sealed = people.seal(person.digest, person.spellings)
+        is_new = erasures.request(person.digest, person.denied(key), sealed, now, due)
+        told.append(erasures.standing(person.digest) | {"subject": person.digest, "is_new": is_new})
+    digests = tuple(str(each["subject"]) for each in told)
+    print(audit.line(audit.Act.ERASURE, who=who, at=now, subjects=digests))
+    return told
+
+
+def started(erasures: Erasures, now: datetime) -> str | None:
+    """Start an execution if there is work; one that finds another at work waits for its turn."""
+    if not erasures.lock() and not erasures.waiting(1):
+        return None
+    name = f"erase-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    answer = client("stepfunctions").start_execution(
+        stateMachineArn=settings().machine, name=name, input=json.dumps({})
+    )
+    return str(answer["executionArn"])
