@@ -32,6 +32,8 @@ plan: .venv/ready         ## say from the lake's past how long an experiment wou
 	@python -m clients.readout.plan --experiment "$(EXPERIMENT)" --until "$(UNTIL)"
 value: .venv/ready        ## value an experiment's policy, and each arm, on what was logged before it goes live: EXPERIMENT=
 	@python -m clients.readout.value --experiment "$(EXPERIMENT)"
+erase: .venv/ready        ## remove people for good, and check their certificates: SUBJECT=u-1[,u-2]
+	@python -m clients.privacy erase --subject "$(SUBJECT)"
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
 test: .venv/ready-test    ## everything
@@ -47,4 +49,4 @@ node: .venv/ready
 	@python -m local.tools && npm ci --silent --no-fund --no-audit && touch $@
 .venv/ready-test: .venv/ready requirements-test.txt
 	@pip install -q --disable-pip-version-check -r requirements-test.txt && touch $@
-.PHONY: release node demo local synth deploy redrive replay account readout plan value check test bench
+.PHONY: release node demo local synth deploy redrive replay account readout plan value erase check test bench

@@ -1,12 +1,14 @@
-"""`python -m clients.privacy release | …`: what a steward or an analyst does, and what came of it."""
+"""`python -m clients.privacy erase | verify | release | …`: what a steward or an analyst does, and what came of it."""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from clients.privacy import release
+from clients.operations import functions
+from clients.privacy import erase, release, verify
 from domain.privacy.release.declaration import RefusedRelease
 
 Verb = Callable[[Namespace], None]
@@ -29,12 +31,29 @@ def run_release(asked: Namespace) -> None:
     release.release(asked.dataset, asked.epsilon, asked.day, dry=switched(asked, "dry_run"))
 
 
+def run_erase(asked: Namespace) -> None:
+    """Erase, and check the certificates as anybody would."""
+    subjects = [subject for subject in asked.subject.split(",") if subject]
+    if not subjects:
+        raise CannotBeDone("SUBJECT is empty: write who is to be erased, several with commas between them")
+    for path in erase.erase(functions.call, subjects):
+        said = verify.verify(path, path.with_name(erase.PUBLIC_KEY))
+        print("\n".join([f"{path}", *verify.lines(said)]))
+
+
+def run_verify(asked: Namespace) -> None:
+    """Check a certificate; needs no platform and no network."""
+    print("\n".join(verify.lines(verify.verify(Path(asked.certificate), Path(asked.public_key)))))
+
+
 VERBS: dict[str, tuple[Verb, tuple[str, ...]]] = {
+    "erase": (run_erase, ("subject",)),
+    "verify": (run_verify, ("CERTIFICATE", "public-key")),
     "release": (run_release, ("dataset", "epsilon", "day", "dry-run")),
 }
-"""Each verb with its options; a new one is a module here and a line."""
+"""Each verb with its options, a capital one in its place; a new one is a module here and a line."""
 
-REFUSALS = (CannotBeDone, release.CannotBeReleased, RefusedRelease)
+REFUSALS = (CannotBeDone, functions.CannotBeDone, verify.NotGenuine, release.CannotBeReleased, RefusedRelease)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb = verbs.add_parser(name, allow_abbrev=False)
         verb.set_defaults(run=run)
         for option in options:
-            verb.add_argument(f"--{option}", default="", dest=option.replace("-", "_"))
+            if option.isupper():
+                verb.add_argument(option.lower())
+            else:
+                verb.add_argument(f"--{option}", default="", dest=option.replace("-", "_"))
     asked = parser.parse_args(arguments)
     try:
         asked.run(asked)

@@ -1,0 +1,107 @@
+"""Check a certificate of erasure without us: a file, a public key, and nothing of the platform.
+
+This is a program of its own on purpose: it needs the standard library and `cryptography`, so that whoever was erased,
+or their counsel, can read it whole and run it where they like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+ALGORITHM = "ECDSA_SHA_256"
+
+
+class NotGenuine(ValueError):
+    """A certificate that nobody may rely on; says why."""
+
+
+def verify(certificate: Path, public_key: Path) -> dict[str, Any]:
+    """Return what a genuine certificate says; raise NotGenuine for any other."""
+    return checked(read(certificate), key_of(public_key))
+
+
+def read(certificate: Path) -> dict[str, Any]:
+    """Read a certificate's file."""
+    try:
+        held = json.loads(certificate.read_bytes())
+    except (OSError, ValueError) as fault:
+        raise NotGenuine(f"{certificate} is no certificate: {fault}") from fault
+    if not isinstance(held, dict) or not {"certificate", "signature"} <= held.keys():
+        raise NotGenuine(f"{certificate} is no certificate: it has no parts named certificate and signature")
+    return held
+
+
+def key_of(public_key: Path) -> EllipticCurvePublicKey:
+    """Read a public key in PEM."""
+    try:
+        key = load_pem_public_key(public_key.read_bytes())
+    except (OSError, ValueError) as fault:
+        raise NotGenuine(f"{public_key} is no public key in PEM: {fault}") from fault
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise NotGenuine(f"{public_key} is not a key of an elliptic curve, as certificates are signed with")
+    return key
+
+
+def checked(held: dict[str, Any], key: EllipticCurvePublicKey) -> dict[str, Any]:
+    """Hold the signature against what was signed, then what was signed against what it promises."""
+    said, signature = held["certificate"], held["signature"]
+    try:
+        if signature["algorithm"] != ALGORITHM:
+            raise NotGenuine(f"it is signed with {signature['algorithm']!r}; only {ALGORITHM} is known here")
+        key.verify(base64.b64decode(signature["value"], validate=True), signed_part(said), ECDSA(hashes.SHA256()))
+    except (InvalidSignature, KeyError, TypeError, ValueError) as fault:
+        if isinstance(fault, NotGenuine):
+            raise
+        raise NotGenuine("the signature is not of this text and key: it was changed, or is another's") from None
+    found = said["searched"]["bucket"]["found"]
+    if said["certificate"] != "erasure" or found:
+        raise NotGenuine(f"it is genuine and certifies no erasure: {found} objects still held somebody")
+    return dict(said)
+
+
+def signed_part(said: Any) -> bytes:
+    """Write what was signed as the bytes that were: JSON, keys in order, no spaces, UTF-8."""
+    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def lines(said: dict[str, Any]) -> list[str]:
+    """Tell what a genuine certificate says."""
+    scan = said["searched"]["bucket"]
+    rows = sum(said["rows_held"].values())
+    held = f"{rows:,} rows in {len(said['rows_held'])} tables were held" if said["was_held"] else "nothing was held"
+    must = [model["model"] for model in said["models"] if model["retrain_by"]]
+    return [
+        f"genuine: subject {said['subject'][:16]}… was erased at {said['erased_at']}, due by {said['due_at']}",
+        f"  {held}; {sum(said['items_deleted'].values())} items of key-value stores were deleted",
+        f"  every byte of {scan['versions']:,} objects ({scan['bytes']:,} bytes) was read: found {scan['found']}",
+        *(f"  {model} learned from what is gone; it is trained anew by then" for model in must),
+        *(f"  until {each['until']}: {each['store']}, since {each['why']}" for each in said["still_held_until"]),
+    ]
+
+
+def main() -> int:
+    """Check one certificate; the exit code is 2 if it is not genuine."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("certificate", type=Path)
+    parser.add_argument("--public-key", type=Path, required=True)
+    asked = parser.parse_args()
+    try:
+        print("\n".join(lines(verify(asked.certificate, asked.public_key))))
+    except NotGenuine as fault:
+        print(f"not genuine: {fault}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
