@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from clients.athena import ask
 from demo import claims, endpoint, lake
 from demo.account import Account
 from demo.day import states
@@ -45,8 +46,8 @@ class Run:
 
 def gather(run: Run) -> dict[str, Any]:
     """Gather everything that the page shows and every claim that is made."""
-    rows = {name: lake.count(run.laptop, table) for name, table in CURATED.items()}
-    distinct = {name: lake.count(run.laptop, table, "DISTINCT event_id") for name, table in CURATED.items()}
+    rows = {name: lake.count(table) for name, table in CURATED.items()}
+    distinct = {name: lake.count(table, "DISTINCT event_id") for name, table in CURATED.items()}
     model = _model(run)
     found = [
         *claims.about_records(run.account, run.accepted),
@@ -58,10 +59,10 @@ def gather(run: Run) -> dict[str, Any]:
         "title": run.source.title,
         "made_at": f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         "account": _account(run, rows),
-        "per_hour": lake.per_hour(run.laptop, list(CURATED.values())),
-        "funnel": lake.funnel(run.laptop),
-        "session_minutes": lake.histogram(run.laptop, lake.SESSION_MINUTES, lake.MINUTES),
-        "session_events": lake.histogram(run.laptop, "events", lake.EVENTS),
+        "per_hour": lake.per_hour(list(CURATED.values())),
+        "funnel": lake.funnel(),
+        "session_minutes": lake.histogram(lake.SESSION_MINUTES, lake.MINUTES),
+        "session_events": lake.histogram("events", lake.EVENTS),
         "outcome": _outcome(run),
         "claims": [claim.as_row() for claim in found],
         "timeline": states(run.laptop, run.execution["executionArn"]),
@@ -110,5 +111,5 @@ def _model(run: Run) -> dict[str, Any]:
 
 
 def _test_sessions(run: Run) -> list[tuple[str, datetime]]:
-    found = lake.ask(run.laptop, TEST_SESSIONS)
+    found = ask(TEST_SESSIONS)
     return [(user, datetime.fromtimestamp(float(started), timezone.utc)) for user, started in found]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from itertools import pairwise
 from typing import Any
 
+from clients.athena import ask
 from demo.laptop import DemoFailed, Laptop
 from domain.schema import Column
 from domain.tables import TABLES, Table
@@ -23,50 +23,32 @@ MINUTES = (0, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120)
 EVENTS = (1, 2, 3, 5, 8, 12, 16, 24, 32, 64)
 
 
-def ask(laptop: Laptop, sql: str) -> list[list[str]]:
-    """Run a query in the workgroup `rivermill` and return its rows as text, without the header."""
-    athena = laptop.client("athena")
-    query = athena.start_query_execution(QueryString=sql, WorkGroup="rivermill")["QueryExecutionId"]
-    while (status := athena.get_query_execution(QueryExecutionId=query)["QueryExecution"]["Status"])["State"] in (
-        "QUEUED",
-        "RUNNING",
-    ):
-        time.sleep(0.1)
-    if status["State"] != "SUCCEEDED":
-        raise DemoFailed(f"Athena refused {sql!r}: {status.get('StateChangeReason')}")
-    pages = athena.get_paginator("get_query_results").paginate(QueryExecutionId=query)
-    rows = [
-        [cell.get("VarCharValue", "") for cell in row["Data"]] for page in pages for row in page["ResultSet"]["Rows"]
-    ]
-    return rows[1:]
-
-
-def count(laptop: Laptop, table: Table, what: str = "*") -> int:
+def count(table: Table, what: str = "*") -> int:
     """Count rows of a table, or `DISTINCT` values of a column."""
-    return int(ask(laptop, f"SELECT count({what}) FROM {table.full_name}")[0][0])  # noqa: S608 - names are declarations
+    return int(ask(f"SELECT count({what}) FROM {table.full_name}")[0][0])  # noqa: S608 - names are declarations
 
 
-def per_hour(laptop: Laptop, tables: list[Table]) -> list[tuple[str, int]]:
+def per_hour(tables: list[Table]) -> list[tuple[str, int]]:
     """Count the events of each hour over several tables."""
     parts = " UNION ALL ".join(f"SELECT event_time FROM {table.full_name}" for table in tables)  # noqa: S608
     sql = f"SELECT date_trunc('hour', event_time) AS hour, count(*) FROM ({parts}) GROUP BY 1 ORDER BY 1"  # noqa: S608
-    return [(hour.replace(" UTC", ""), int(found)) for hour, found in ask(laptop, sql)]
+    return [(hour.replace(" UTC", ""), int(found)) for hour, found in ask(sql)]
 
 
-def funnel(laptop: Laptop) -> list[tuple[str, int]]:
+def funnel() -> list[tuple[str, int]]:
     """Count how far the sessions of people come."""
     counts = ", ".join(f"count_if({condition})" for condition in FUNNEL.values())
-    row = ask(laptop, f"SELECT {counts} FROM curated.sessions WHERE NOT is_bot")[0]  # noqa: S608
+    row = ask(f"SELECT {counts} FROM curated.sessions WHERE NOT is_bot")[0]  # noqa: S608
     return [(name, int(found)) for name, found in zip(FUNNEL, row, strict=True)]
 
 
-def histogram(laptop: Laptop, value: str, edges: tuple[int, ...]) -> list[tuple[str, int]]:
+def histogram(value: str, edges: tuple[int, ...]) -> list[tuple[str, int]]:
     """Count the sessions of people between each edge of `value` and the next."""
     bounds = [*pairwise(edges), (edges[-1], None)]
     counts = ", ".join(
         f"count_if({value} >= {low}" + (f" AND {value} < {high})" if high is not None else ")") for low, high in bounds
     )
-    row = ask(laptop, f"SELECT {counts} FROM curated.sessions WHERE NOT is_bot")[0]  # noqa: S608
+    row = ask(f"SELECT {counts} FROM curated.sessions WHERE NOT is_bot")[0]  # noqa: S608
     names = [f"{low}-{high}" if high is not None else f"{low}+" for low, high in bounds]
     return [(name, int(found)) for name, found in zip(names, row, strict=True)]
 

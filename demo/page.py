@@ -9,6 +9,7 @@ from string import Template
 from typing import Any
 
 from demo.pictures import Evidence, draw, thousands
+from domain.experiment.page.page import STYLE, rows
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -37,6 +38,7 @@ def write_page(evidence: Evidence, folder: Path) -> Path:
 def render(evidence: Evidence, pictures: Sequence[str]) -> str:
     """Render the whole page."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        style=STYLE.read_text(encoding="utf-8"),
         subtitle=escape(_subtitle(evidence)),
         cards="".join(_cards(evidence)),
         pictures="".join(_figure(name) for name in pictures),
@@ -45,7 +47,7 @@ def render(evidence: Evidence, pictures: Sequence[str]) -> str:
         predictions=_predictions(evidence),
         stacks=_stacks(evidence),
         tables="".join(_table(table) for table in evidence["tables"]),
-        steps=_rows(["step", "seconds"], [[name, f"{took:.1f}"] for name, took in evidence["seconds"].items()]),
+        steps=rows(["step", "seconds"], [[name, f"{took:.1f}"] for name, took in evidence["seconds"].items()]),
     )
 
 
@@ -94,19 +96,19 @@ def _refusal(evidence: Evidence) -> str:
 
 
 def _judgements(evidence: Evidence) -> str:
-    rows = [[item["claim"], item["figure"], "holds" if item["holds"] else "BROKEN"] for item in evidence["claims"]]
-    return _rows(["claim", "figure", ""], rows)
+    judged = [[item["claim"], item["figure"], "holds" if item["holds"] else "BROKEN"] for item in evidence["claims"]]
+    return rows(["claim", "figure", ""], judged)
 
 
 def _predictions(evidence: Evidence) -> str:
     if not evidence["predictions"]:
         return "<p>The endpoint was not asked.</p>"
     names = list(evidence["predictions"][0]["features"])
-    rows = [
+    asked = [
         [f"{item['probability']:.4f}", *("" if value is None else str(value) for value in item["features"].values())]
         for item in evidence["predictions"]
     ]
-    return _rows(["P(order)", *names], rows)
+    return rows(["P(order)", *names], asked)
 
 
 def _stacks(evidence: Evidence) -> str:
@@ -122,16 +124,10 @@ def _stacks(evidence: Evidence) -> str:
 
 
 def _table(table: Mapping[str, Any]) -> str:
-    columns = _rows(["column", "type", "meaning"], [[c["name"], c["type"], c["doc"]] for c in table["columns"]])
+    columns = rows(["column", "type", "meaning"], [[c["name"], c["type"], c["doc"]] for c in table["columns"]])
     return (
         f'<details id="{escape(table["name"])}"><summary><code>{escape(table["name"])}</code> '
         f"{thousands(table['rows'])} rows in {table['files']} files</summary><p>{escape(table['doc'])}</p>"
         f"<p>snapshot <code>{table['snapshot']}</code> at <code>{escape(table['location'])}</code></p>"
         f"{columns}</details>"
     )
-
-
-def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'

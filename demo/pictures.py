@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 
+from domain.experiment.page.svg import AMBER, BLUE, GRID, INK, LILAC, MUTED, RED, TEAL
+
 Evidence = Mapping[str, Any]
 
-INK, MUTED, GRID = "#1d2b36", "#6b7c88", "#e3e9ed"
-BLUE, TEAL, AMBER, RED, LILAC = "#2a6fbb", "#1b998b", "#e6a23c", "#d1495b", "#8e7cc3"
 STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "rivermill",

@@ -21,9 +21,10 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from clients.athena import ask
 from demo.account import Account
 from demo.day import commit_all
-from demo.lake import ask, count, output_of
+from demo.lake import count, output_of
 from demo.sources import STREAM
 from domain.tables import PROPENSITY, QUARANTINE, SESSIONS, TABLES
 from local.bootstrap import exports
@@ -105,14 +106,14 @@ def sent(platform: Platform, again: dict[str, Any], tmp_path_factory: pytest.Tem
 def test_the_record_that_readme_sends_lands_in_its_raw_table(platform: Platform, sent: Sent) -> None:
     named = f"SELECT page, device, country, user_id FROM raw.page_view WHERE event_id = '{sent.event['event_id']}'"
 
-    assert ask(platform.laptop, named) == [[sent.event[name] for name in ("page", "device", "country", "user_id")]]
+    assert ask(named) == [[sent.event[name] for name in ("page", "device", "country", "user_id")]]
 
 
 def test_the_event_that_the_rest_page_posts_with_curl_lands_in_its_raw_table(platform: Platform, sent: Sent) -> None:
     page = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
     lines = page.split("```sh\n")[1].split("```")[0]
     posted = "SELECT count(*) FROM raw.rating WHERE user_id = 'u-1' AND product_id = 'p-1' AND stars = 5"
-    [[known]] = ask(platform.laptop, posted)
+    [[known]] = ask(posted)
     before = Account()
     before.update(platform.laptop.client("s3"), platform.bucket)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -131,7 +132,7 @@ def test_the_event_that_the_rest_page_posts_with_curl_lands_in_its_raw_table(pla
         before.update(platform.laptop.client("s3"), platform.bucket)
     commit_all(platform.laptop)
 
-    assert [[int(count) for count in row] for row in ask(platform.laptop, posted)] == [[int(known) + 1]]
+    assert [[int(count) for count in row] for row in ask(posted)] == [[int(known) + 1]]
 
 
 def test_a_record_that_the_aws_cli_sends_and_that_is_not_json_is_quarantined(platform: Platform, sent: Sent) -> None:
@@ -198,7 +199,7 @@ def test_pyiceberg_loads_and_scans_every_table(platform: Platform, day: Day, tab
     read = platform.scan(table.full_name)
 
     assert read.column_names == [column.name for column in table.columns]
-    assert len(read) == count(platform.laptop, table)
+    assert len(read) == count(table)
 
 
 def test_pyiceberg_needs_no_more_than_what_make_local_exports(platform: Platform, day: Day) -> None:
@@ -209,7 +210,7 @@ def test_pyiceberg_needs_no_more_than_what_make_local_exports(platform: Platform
     script += f"print(len(load_catalog().load_table('{SESSIONS.full_name}').scan().to_arrow()))"
     said = subprocess.run([sys.executable, "-c", script], env=exported, capture_output=True, text=True, check=True)
 
-    assert int(said.stdout) == count(platform.laptop, SESSIONS)
+    assert int(said.stdout) == count(SESSIONS)
 
 
 def test_duckdb_reads_the_files_of_the_lake(platform: Platform, day: Day, tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ def test_duckdb_reads_the_files_of_the_lake(platform: Platform, day: Day, tmp_pa
         s3.download_file(bucket, key, str(tmp_path / f"{place}.parquet"))
     sql = f"SELECT count(*), count(DISTINCT session_id) FROM '{tmp_path}/*.parquet'"
 
-    assert duckdb.sql(sql).fetchall() == [(count(platform.laptop, SESSIONS),) * 2]
+    assert duckdb.sql(sql).fetchall() == [(count(SESSIONS),) * 2]
 
 
 def call(url: str, body: bytes, *, signed: bool = True) -> tuple[int, Any]:

@@ -9,15 +9,19 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from clients.readout.lake import CannotBeRead, statistics
-from clients.readout.page import write
+from clients.athena import QueryRefused, ask
 from clients.readout.table import lines
 from domain.experiment.declaration import Experiment
-from domain.experiment.readout import NoStatistics, read
-from domain.experiment.statistics import snapshots
+from domain.experiment.page.page import files
+from domain.experiment.readout import NoStatistics, Readout, read
+from domain.experiment.statistics import answered, question, snapshots
 from domain.experiments import EXPERIMENTS
 
 RUN = 'aws glue start-job-run --job-name rivermill-readout --arguments \'{"--day":"YYYY-MM-DD","--run":"readout"}\''
+
+
+class NotDeclared(ValueError):
+    """An experiment that nobody declared; the message names those that are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         experiment = declared(asked.experiment)
-        readout = read(experiment, snapshots(statistics(experiment.name)))
+        readout = read(experiment, snapshots(answered(ask(question(experiment.name)))))
     except NoStatistics as nothing:
         print(f"rivermill: {nothing}; sum a day up with\n  {RUN}", file=sys.stderr)
         return 2
-    except (CannotBeRead, BotoCoreError, ClientError) as refusal:
+    except (NotDeclared, QueryRefused, BotoCoreError, ClientError) as refusal:
         print(f"rivermill: {refusal}", file=sys.stderr)
         return 2
     print("\n".join(lines(readout)))
@@ -40,11 +44,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(readout.ratio.is_broken)
 
 
+def write(readout: Readout, folder: Path) -> Path:
+    """Write all files of a readout into `folder`; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files(readout).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder / "page.html"
+
+
 def declared(name: str) -> Experiment:
-    """Find an experiment by its name; raise CannotBeRead for one that is not declared."""
+    """Find an experiment by its name; raise NotDeclared for one that is not declared."""
     if name not in EXPERIMENTS:
         known = ", ".join(sorted(EXPERIMENTS))
-        raise CannotBeRead(f"EXPERIMENT is {name!r}, which is not declared: name one of {known}")
+        raise NotDeclared(f"EXPERIMENT is {name!r}, which is not declared: name one of {known}")
     return EXPERIMENTS[name]
 
 

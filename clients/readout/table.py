@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from domain.experiment.readout import Finding, Readout
-from domain.experiment.words import conclusions, size
+from domain.experiment.page.page import HEAD, cells
+from domain.experiment.readout import Readout
+from domain.experiment.words import conclusions
 
-HEAD = ("outcome", "arm", "units", "control", "arm's", "effect", "p", "better", "verdict")
 WIDTHS = (18, 16, 10, 11, 11, 32, 9, 8, 24)
 
 
@@ -22,22 +22,6 @@ def lines(readout: Readout) -> Iterator[str]:
     yield ""
     yield _line(HEAD)
     yield from (_line(cells(finding)) for finding in readout.findings)
-
-
-def cells(finding: Finding) -> tuple[str, ...]:
-    """Write a finding's cells, in the order of HEAD."""
-    is_there = finding.reading.is_estimable
-    return (
-        finding.outcome,
-        finding.arm,
-        f"{finding.units:,}",
-        f"{finding.control:.5g}" if is_there else "",
-        f"{finding.mean:.5g}" if is_there else "",
-        size(finding) if is_there else finding.reading.why,
-        f"{finding.adjusted:.2g}" if is_there else "",
-        f"{finding.belief.better:.1%}" if finding.belief else "",
-        finding.verdict.value,
-    )
 
 
 def _line(texts: tuple[str, ...]) -> str:

@@ -19,6 +19,7 @@ from domain.experiment.looks import Look, looks
 from domain.experiment.moments import empty
 from domain.experiment.multiplicity import benjamini_hochberg, holm
 from domain.experiment.reading import Reading, not_estimable
+from domain.experiment.regret import Regret, regret
 from domain.experiment.samples import Sample, adjusted, of_mean, of_ratio, stratified
 from domain.experiment.sequential import always
 from domain.experiment.statistics import EVERYONE, MEASURES, Snapshot, Summary
@@ -121,7 +122,8 @@ class Readout:
     """All that is read of an experiment.
 
     `stopped` maps an arm to the first day on which its effect was shown, `allocation` a day to the units that came to
-    each arm on it.
+    each arm on it, `beliefs` an arm to what is believed of its primary outcome, if that can be estimated; `regret` is a
+    bandit's.
     """
 
     experiment: Experiment
@@ -134,6 +136,8 @@ class Readout:
     slices: Sequence[Finding]
     course: Sequence[Point]
     stopped: Mapping[str, date]
+    beliefs: Mapping[str, Belief]
+    regret: Regret | None = None
 
     def of(self, outcome: str, arm: str) -> Finding:
         """Find what an arm did to an outcome."""
@@ -177,6 +181,8 @@ def read(experiment: Experiment, known: Sequence[Snapshot]) -> Readout:
         slices=_sliced(experiment, last, look),
         course=course,
         stopped=stopped,
+        beliefs=_believed(experiment, experiment.primary, samples(experiment, experiment.primary, last)),
+        regret=_regret(experiment, last),
     )
 
 
@@ -334,10 +340,10 @@ def _level(experiment: Experiment, look: Look) -> float:
 
 def _beliefs(experiment: Experiment, outcome: Outcome, there: Mapping[str, Sample]) -> dict[str, Odds]:
     """Compare beliefs in what is better; a proportion's prior is uniform, else every mean was as likely."""
-    if not all(sample.count >= LEAST and sample.error > 0 for sample in there.values()):
-        return {}
     sign = 1.0 if outcome.better is Better.HIGHER else -1.0
-    known = {name: _belief(experiment, outcome, sample, sign) for name, sample in there.items()}
+    known = _believed(experiment, outcome, there, sign)
+    if not known:
+        return {}
     best = dict(zip(known, compare.probabilities_of_best(list(known.values())), strict=True))
     control = known[experiment.control]
     rope = abs(there[experiment.control].mean) * experiment.minimum_effect
@@ -355,6 +361,24 @@ def _beliefs(experiment: Experiment, outcome: Outcome, there: Mapping[str, Sampl
             equivalent=against.equivalent,
         )
     return found
+
+
+def _believed(
+    experiment: Experiment, outcome: Outcome, there: Mapping[str, Sample], sign: float = 1.0
+) -> dict[str, Belief]:
+    """Say what is believed of each arm's mean, times `sign`; nothing of any where one cannot be estimated."""
+    if not all(sample.count >= LEAST and sample.error > 0 for sample in there.values()):
+        return {}
+    return {name: _belief(experiment, outcome, sample, sign) for name, sample in there.items()}
+
+
+def _regret(experiment: Experiment, snapshot: Snapshot) -> Regret | None:
+    """Say what a bandit has cost so far, in its primary outcome."""
+    if experiment.policy is None or experiment.primary.kind in (Kind.RATIO, Kind.QUANTILE):
+        return None  # a sum over units is what these are not
+    sign = 1.0 if experiment.primary.better is Better.HIGHER else -1.0
+    known = _believed(experiment, experiment.primary, samples(experiment, experiment.primary, snapshot), sign)
+    return regret(snapshot.arm_to_units, known) if known else None
 
 
 def _belief(experiment: Experiment, outcome: Outcome, sample: Sample, sign: float) -> Belief:

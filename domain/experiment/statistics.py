@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import combinations_with_replacement
@@ -13,6 +13,7 @@ import numpy as np
 from domain.experiment import histogram
 from domain.experiment.histogram import Histogram
 from domain.experiment.moments import Moments
+from domain.tables import STATISTICS
 
 MEASURES = ("value", "denominator", "covariate")
 PRODUCTS = tuple(combinations_with_replacement(MEASURES, 2))
@@ -20,6 +21,7 @@ EVERYONE = "all"
 """The slice that holds all units."""
 
 Row = Mapping[str, Any]
+COLUMNS = tuple(column.name for column in STATISTICS.columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +91,18 @@ def _merged(cells: Mapping[Cell, Summary], key: Callable[[Cell], str], outcome: 
         if (cell.outcome, cell.slice) == (outcome, slice_):
             found[key(cell)] = found[key(cell)] + summary if key(cell) in found else summary
     return found
+
+
+def question(experiment: str) -> str:
+    """Ask in SQL for an experiment's rows, the columns in the table's own order."""
+    columns = ", ".join(f'"{name}"' for name in COLUMNS)
+    quoted = experiment.replace("'", "''")
+    return f"SELECT {columns} FROM {STATISTICS.full_name} WHERE experiment = '{quoted}'"  # noqa: S608 - quoted above
+
+
+def answered(rows: Iterable[Sequence[str]]) -> list[Row]:
+    """Name the columns of rows that a `question` brought, as text; null is an empty text."""
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
 
 
 def of_row(row: Row) -> Summary:

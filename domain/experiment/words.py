@@ -21,6 +21,11 @@ def conclusions(readout: Readout) -> list[str]:
     return [*_ratio(readout), *_excluded(readout), *results]
 
 
+def believed(readout: Readout) -> list[str]:
+    """Say what is believed of the primary outcome, and of what a bandit has cost; nothing if the ratio is broken."""
+    return [] if readout.ratio.is_broken else [*_beliefs(readout), *_regret(readout)]
+
+
 def share(value: float) -> str:
     """Write a relative effect.
 
@@ -131,3 +136,25 @@ def _slices(readout: Readout) -> Iterator[str]:
                 f"after the correction for {len(readout.slices)} slices (Benjamini and Hochberg): a question for the "
                 "next experiment, not an answer of this one."
             )
+
+
+def _beliefs(readout: Readout) -> Iterator[str]:
+    for finding in readout.findings:
+        if finding.role is Role.PRIMARY and finding.belief:
+            odds, control = finding.belief, readout.experiment.control
+            yield (
+                f"Given the data, {finding.arm} is better than {control} in {finding.outcome} with a probability of "
+                f"{odds.better:.1%}, and the best of all arms with {odds.best:.1%}. Choosing it is expected to cost "
+                f"{odds.loss:.2g} of {finding.outcome} a unit; the difference is below what was declared to matter "
+                f"with {odds.equivalent:.1%}."
+            )
+
+
+def _regret(readout: Readout) -> Iterator[str]:
+    if readout.regret:
+        lost, outcome = readout.regret, readout.experiment.primary.name
+        yield (
+            f"Not having chosen the best arm for each of {lost.units:,.0f} units is expected to have cost "
+            f"{lost.expected:,.4g} {outcome} so far, and at most {lost.at_most:,.4g} with a probability of "
+            f"{lost.level:.0%}."
+        )

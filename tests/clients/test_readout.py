@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from clients.athena import ask
 from clients.readout.__main__ import main
-from clients.readout.lake import statistics
 from domain.contract.arrow import arrow_schema
 from domain.contract.iceberg import iceberg_schema
 from domain.experiment.declaration import Experiment
 from domain.experiment.readout import read
-from domain.experiment.statistics import snapshots
+from domain.experiment.statistics import answered, question, snapshots
 from domain.experiments import CHECKOUT, COLOUR, EXPERIMENTS
 from domain.tables import STATISTICS
 from local import iceberg
@@ -27,6 +27,7 @@ from tests.domain.experiment.simulated import simulated
 
 SEED = 20260301
 BUCKET = "test-readout"
+PICTURES = {"forest.svg", "course.svg", "statistic.svg", "densities.svg"}
 
 
 def rows_of(experiment: Experiment, effect: float, share: float = 0.5) -> list[dict[str, Any]]:
@@ -75,17 +76,17 @@ def test_a_readout_leaves_a_page_with_figures_and_pictures(
     folder, said = tmp_path / CHECKOUT.name, capsys.readouterr().out
     figures = json.loads((folder / "readings.json").read_text())
     page = (folder / "page.html").read_text()
-    assert {path.name for path in folder.iterdir()} == {"page.html", "readings.json", "forest.svg", "course.svg"}
+    assert {path.name for path in folder.iterdir()} == {"page.html", "readings.json", *PICTURES}
     assert "one_page is better than control in buyers" in said
     assert all(conclusion.split(":")[0] in page for conclusion in figures["conclusions"])
     assert figures["findings"][0]["verdict"] == "better"
     assert figures["look"] == {**figures["look"], "as_of": "2026-03-15", "elapsed": 14}
-    assert page.count("<img") == 2 and "$" not in page
+    assert page.count("<svg") == len(PICTURES) and "<img" not in page and "$" not in page
 
 
 @pytest.mark.slow
 def test_what_athena_gives_reads_as_what_was_written(lake: Any) -> None:
-    asked = read(CHECKOUT, snapshots(statistics(CHECKOUT.name)))
+    asked = read(CHECKOUT, snapshots(answered(ask(question(CHECKOUT.name)))))
     scanned = lake.scan().to_arrow().to_pylist()
     written = read(CHECKOUT, snapshots([row for row in scanned if row["experiment"] == CHECKOUT.name]))
 

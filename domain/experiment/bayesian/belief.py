@@ -39,6 +39,9 @@ class Belief(Protocol):
     def above(self, at: Vector) -> Vector:
         """Return the probability of more than each point, small ones not rounded to nought."""
 
+    def quantile(self, share: float) -> float:
+        """Return the point below which the mean lies with the probability `share`."""
+
     def landmarks(self) -> Vector:
         """Return points between which the density is smooth enough for one quadrature panel."""
 
@@ -75,6 +78,10 @@ class Beta:
         """Return the probability of more than each point."""
         return np.asarray(betainc(self.b, self.a, np.clip(1 - at, 0.0, 1.0)))
 
+    def quantile(self, share: float) -> float:
+        """Return the point below which the proportion lies with the probability `share`."""
+        return float(betaincinv(self.a, self.b, share))
+
     def landmarks(self) -> Vector:
         """Return quantiles, and towards an end where the density has no bound a geometric sequence."""
         points = betaincinv(self.a, self.b, LANDMARKS)
@@ -108,6 +115,10 @@ class Normal:
     def above(self, at: Vector) -> Vector:
         """Return the probability of more than each point."""
         return np.asarray(ndtr((self.mean - at) / self.deviation))
+
+    def quantile(self, share: float) -> float:
+        """Return the point below which the mean lies with the probability `share`."""
+        return float(self.mean + self.deviation * ndtri(share))
 
     def landmarks(self) -> Vector:
         """Return quantiles."""
