@@ -26,6 +26,12 @@ BROKER_HOUR = {
 BROKER_GB_MONTH = 0.10
 POLLER_UNIT_HOUR = 0.185  # ten pollers, or 20 MB/s, of a mapping from Kafka
 POLLER_UNIT_MB = 20
+Tiers = tuple[tuple[float, float], ...]
+# API Gateway: up to so many million requests a month, USD a million.
+REST_MILLION: Tiers = ((333, 3.50), (1_000, 2.80), (20_000, 2.38), (float("inf"), 1.51))
+HTTP_MILLION: Tiers = ((300, 1.00), (float("inf"), 0.90))
+FIREWALL_MONTH = 5.0 + 2 * 1.0  # a web ACL, and each of its rules
+FIREWALL_MILLION = 0.60
 LAMBDA_GB_SECOND = 0.0000133334  # arm64
 LAMBDA_MILLION_REQUESTS = 0.20
 S3_GB_MONTH = 0.023
@@ -92,7 +98,7 @@ def estimate(config: Config, events_per_second: float) -> Estimate:
         spark=_spark(config, events),
         sagemaker=INSTANCE_HOUR[config.endpoint_instance] * config.endpoint_instances * HOURS
         + INSTANCE_HOUR[config.training_instance] * TRAINING_HOURS_A_DAY * 30,
-        fixed=FIXED,
+        fixed=FIXED + config.front_firewall * FIREWALL_MONTH,
     )
 
 

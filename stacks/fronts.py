@@ -21,23 +21,22 @@ from stacks.capacity import BEST, KEY_BYTES, LINGER_SECONDS, Expected, invocatio
 from stacks.config import ON_DEMAND, PROVISIONED, Config
 from stacks.cost import (
     CONSUMER_GB,
+    FIREWALL_MILLION,
     HOURS,
+    HTTP_MILLION,
     INVOCATION_PUTS,
     LAMBDA_GB_SECOND,
     LAMBDA_MILLION_REQUESTS,
     PUT_UNITS_MILLION,
+    REST_MILLION,
     S3_THOUSAND_PUTS,
     SECONDS,
     SHARD_HOUR,
     STREAM_GB_IN,
     STREAM_GB_OUT,
     STREAM_HOUR,
+    Tiers,
 )
-
-Tiers = tuple[tuple[float, float], ...]
-# API Gateway, us-east-1, list prices as of `PRICED_ON`: up to so many million requests a month, USD a million.
-REST_MILLION: Tiers = ((333, 3.50), (1_000, 2.80), (20_000, 2.38), (float("inf"), 1.51))
-HTTP_MILLION: Tiers = ((300, 1.00), (float("inf"), 0.90))
 
 FUNCTION_MILLION = LAMBDA_MILLION_REQUESTS + 1e6 * 0.010 * 0.5 * LAMBDA_GB_SECOND  # 10 ms of 512 MB, an estimate
 UNIT = 25 * 1024
@@ -102,7 +101,7 @@ def cost(config: Config, way: Way, rate: int, capacity: str) -> Cost:
     put = traffic(expected, way)
     million = SECONDS * rate / 1e6  # of them in a month
     stream = _on_demand(put, million) if capacity == ON_DEMAND else _provisioned(put, million)
-    return Cost(_front(way, million), stream, _consumer(put, expected))
+    return Cost(_front(way, million, firewall=config.front_firewall), stream, _consumer(put, expected))
 
 
 def traffic(expected: Expected, way: Way) -> Traffic:
@@ -129,11 +128,13 @@ def tiered(million: float, tiers: Tiers) -> float:
     return total
 
 
-def _front(way: Way, million: float) -> float:
+def _front(way: Way, million: float, *, firewall: bool) -> float:
+    """Price the requests, with the function and the firewall that stand before and behind a REST API only."""
     if not way.request:
         return 0.0
     requests = million / way.request
-    return (tiered(requests, way.tiers) + way.function * requests * FUNCTION_MILLION) / million
+    more = way.function * (FUNCTION_MILLION + firewall * FIREWALL_MILLION)
+    return (tiered(requests, way.tiers) + requests * more) / million
 
 
 def _provisioned(put: Traffic, million: float) -> float:

@@ -42,6 +42,14 @@ def test_twice_the_instances_cost_twice_the_hours() -> None:
     assert difference == pytest.approx(0.23 * config.endpoint_instances * 730)
 
 
+def test_a_firewall_costs_its_list_and_its_two_rules() -> None:
+    config = CONFIGS["prod"]
+
+    difference = estimate(config, 0).fixed - estimate(replace(config, front_firewall=False), 0).fixed
+
+    assert difference == pytest.approx(5 + 2)
+
+
 def test_brokers_cost_their_hours_and_volumes_whatever_comes_and_their_pollers_what_they_read() -> None:
     config = replace(CONFIGS["dev"], broker=KAFKA)
     brokers, pollers = 2 * (0.0456 * 730 + 20 * 0.10), 0.185 * 730

@@ -10,12 +10,11 @@ import pytest
 from benchmarks.cost import RATE, bar
 from stacks.capacity import Expected
 from stacks.config import CONFIGS, ON_DEMAND, PROVISIONED, Config
+from stacks.cost import HTTP_MILLION, REST_MILLION
 from stacks.fronts import (
     CAPACITIES,
-    HTTP_MILLION,
     OPEN,
     RATES,
-    REST_MILLION,
     SIGNED,
     WAYS,
     arithmetic,
@@ -93,7 +92,9 @@ def test_a_front_pays_its_requests_and_its_function() -> None:
     """100 events a second are 262.8 million a month, in batches of 20 13.14 million requests of the first tier."""
     function = 0.20 + 1e6 * 0.010 * 0.5 * 0.0000133334
 
-    assert cost(any_config(), REST_BATCH, 100, PROVISIONED).front == pytest.approx((3.50 + function) / 20)
+    open_to_all = replace(any_config(), front_firewall=False)
+    assert cost(open_to_all, REST_BATCH, 100, PROVISIONED).front == pytest.approx((3.50 + function) / 20)
+    assert cost(any_config(), REST_BATCH, 100, PROVISIONED).front == pytest.approx((3.50 + function + 0.60) / 20)
     assert cost(any_config(), HTTP_ONE, 100, PROVISIONED).front == pytest.approx(1.00)
     assert cost(any_config(), PLAIN, 100, PROVISIONED).front == 0
 
