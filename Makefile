@@ -1,8 +1,10 @@
 # One line a verb.  `make demo` and `make test` install what they need on a fresh machine (Python 3.11+ and make).
 PYTHON ?= python3
 EVENTS ?= 200000
+BROKER ?= kinesis
 STAGE ?= dev
 PORT ?= 4566
+CHOICE = -c stage=$(STAGE) -c broker=$(BROKER) $(if $(ORIGINS),-c front_origins=$(ORIGINS))
 # A process a core, four at most for memory's sake; what shares a deployed platform or a Spark session stays in one (tests/conftest.py).
 PYTEST := pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
@@ -11,13 +13,13 @@ export CDK_DISABLE_CLI_TELEMETRY := true
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20
 
 demo: .venv/ready node    ## install, deploy into a laptop cloud, send events, run the day, write the page
-	@python -m demo --events $(EVENTS) --clicks "$(CLICKS)" --mapping "$(MAPPING)" --faults "$(FAULTS)"
+	@python -m demo --events $(EVENTS) --clicks "$(CLICKS)" --mapping "$(MAPPING)" --faults "$(FAULTS)" --broker "$(BROKER)"
 local: .venv/ready node   ## leave a laptop cloud running, bootstrapped; prints what to export
 	@python -m local --port $(PORT) --state build/local --bootstrap
 synth: .venv/ready node   ## write the templates to cdk.out
-	@cdk synth --quiet -c stage=$(STAGE)
-deploy: .venv/ready node  ## deploy to the account of your credentials
-	@cdk deploy --all -c stage=$(STAGE)
+	@cdk synth --quiet $(CHOICE)
+deploy: .venv/ready node  ## deploy to the account of your credentials: [STAGE= BROKER= ORIGINS=https://…,https://…]
+	@cdk deploy --all $(CHOICE)
 redrive: .venv/ready      ## send again what was set aside and is good now: REASON= [FROM= TO= DRY_RUN=on]
 	@python -m clients.operations redrive --reason "$(REASON)" --from "$(FROM)" --to "$(TO)" --dry-run "$(DRY_RUN)"
 replay: .venv/ready       ## curate arrivals again beside the tables and compare: FROM= TO= [SWAP=on ACCEPT=on DRY_RUN=on]

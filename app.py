@@ -12,7 +12,7 @@ if not shutil.which(os.environ.get("JSII_NODE", "node")):  # the CDK's Python st
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from stacks.config import Config, RefusedConfig, config_of, with_broker
+from stacks.config import Config, RefusedConfig, config_of, with_broker, with_origins
 from stacks.constructs.function import TooLarge
 from stacks.constructs.layer import LayerFailed
 from stacks.experiment import ExperimentStack
@@ -60,7 +60,8 @@ def switch(app: App, config: Config) -> bool:
 def main() -> None:
     """Build the stage that the command line names, where the credentials point."""
     app = App()
-    config = with_broker(config_of(app.node.try_get_context("stage") or "dev"), app.node.try_get_context("broker"))
+    said = app.node.try_get_context
+    config = with_origins(with_broker(config_of(said("stage") or "dev"), said("broker")), said("front_origins"))
     env = Environment(
         account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION") or REGION
     )

@@ -52,6 +52,9 @@ ORIGINS = Allowed(
     lambda value: isinstance(value, tuple) and (value == ("*",) or all(ORIGIN.fullmatch(str(each)) for each in value)),
     "a tuple of origins such as 'https://shop.example', or ('*',) for every page",
 )
+PLACEHOLDER = "https://www.example.com"
+"""Stands in prod for the pages that only its owner knows; no deployment takes it."""
+
 CLIENTS = Allowed(
     lambda value: (
         isinstance(value, tuple)
@@ -235,7 +238,7 @@ CONFIGS = {
             endpoint_instance="ml.m5.xlarge",
             endpoint_instances=2,
             front_clients=("web", "devices"),
-            front_origins=("https://www.example.com",),
+            front_origins=(PLACEHOLDER,),
             front_rate=1_000,
             front_quota=100_000_000,
             front_firewall=True,
@@ -254,6 +257,17 @@ def config_of(stage: object) -> Config:
     if isinstance(stage, str) and stage in CONFIGS:
         return CONFIGS[stage]
     raise RefusedConfig(f"stage is {stage!r}; allowed: {' or '.join(CONFIGS)} (cdk … -c stage=dev)")
+
+
+def with_origins(config: Config, origins: object) -> Config:
+    """Give a stage the origins that the command line names, commas between; raise RefusedConfig for the placeholder."""
+    config = config if origins is None else replace(config, front_origins=tuple(str(origins).split(",")))
+    if PLACEHOLDER in config.front_origins:
+        raise RefusedConfig(
+            f"Config.front_origins is {config.front_origins!r}, a placeholder; write whose pages may post events, such "
+            "as 'https://shop.example' (cdk … -c front_origins=https://shop.example,https://www.shop.example)"
+        )
+    return config
 
 
 def with_broker(config: Config, broker: object) -> Config:

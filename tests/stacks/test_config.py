@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of
+from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of, with_origins
 from stacks.images import REGION_TO_ACCOUNT, sklearn_image
 from tests.stacks.synthesized import FLAGS, ROOT
 
@@ -96,6 +96,15 @@ def test_every_setting_differs_between_stages() -> None:
     assert alike <= set(SWITCHES)
 
 
+def test_the_command_line_names_the_pages_that_may_post() -> None:
+    found = with_origins(CONFIGS["prod"], "https://shop.example,https://www.shop.example")
+
+    assert found.front_origins == ("https://shop.example", "https://www.shop.example")
+    assert with_origins(CONFIGS["dev"], None) == CONFIGS["dev"]
+    with pytest.raises(RefusedConfig, match="allowed: a tuple of origins"):
+        with_origins(CONFIGS["prod"], "shop.example")
+
+
 def test_an_unknown_stage_is_refused_with_the_stages_there_are() -> None:
     with pytest.raises(RefusedConfig, match="stage is 'foo'; allowed: dev or prod"):
         config_of("foo")
@@ -117,8 +126,13 @@ def test_an_unknown_region_is_refused_by_name() -> None:
             "rivermill: destroy_data is 'yes'; allowed: dev (the stage's name), or nothing\n",
         ),
         (
-            {"stage": "prod", "destroy_data": "prod"},
+            {"stage": "prod", "destroy_data": "prod", "front_origins": "https://shop.example"},
             "rivermill: destroy_data is set, but Config.keep_data is True for stage 'prod'\n",
+        ),
+        (
+            {"stage": "prod"},
+            "rivermill: Config.front_origins is ('https://www.example.com',), a placeholder; write whose pages may "
+            "post events, such as 'https://shop.example' (cdk … -c front_origins=https://shop.example,https://www.shop.example)\n",
         ),
     ],
 )
