@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from domain.privacy.audit import Act, line
 from domain.privacy.release import plan as planning
-from domain.privacy.release.answers import Sums, answer
+from domain.privacy.release.answers import Noise, Sums, answer
 from domain.privacy.release.declaration import BINNED, SUMMED, Dataset, Kind, Question, RefusedRelease, check
 from domain.privacy.release.ledger import digest, left, place
 from domain.privacy.release.plan import Plan, half_square, plans
@@ -75,47 +75,80 @@ def place_of(question: Question) -> Column:
     return (held + 1).cast("int")
 
 
-def sums(frame: DataFrame, dataset: Dataset, question: Question) -> Sums:
-    """Count exactly what a question needs, by group; nothing of it may leave the job without noise."""
-    rows = bounded(grouped(frame, question), dataset, question)
-    keys = [name(place) for place in range(len(question.by))]
-    if question.kind is not Kind.COUNT:
-        value = F.col(str(question.column)).cast("double")
-        rows = rows.where(value.isNotNull() & ~F.isnan(value))
-    if question.kind in BINNED:
-        return _binned(rows, keys, question)
-    wanted = {"count": F.count(F.lit(1)), "subjects": F.count_distinct(F.col(SUBJECT))}
+def sums_of(frame: DataFrame, dataset: Dataset, questions: Sequence[Question]) -> dict[str, Sums]:
+    """Count exactly what questions of the same groups need, by their name; nothing of it may leave without noise."""
+    first = questions[0]
+    rows = bounded(grouped(frame, first), dataset, first).persist()
+    keys = [name(place) for place in range(len(first.by))]
+    found = _summed(rows, keys, [question for question in questions if question.kind not in BINNED])
+    found |= {question.name: _binned(rows, keys, question) for question in questions if question.kind in BINNED}
+    rows.unpersist()
+    return found
+
+
+def parts(question: Question) -> dict[str, Column]:
+    """Say what is summed up of a question; rows whose value is missing or no number are in none of it."""
+    known = F.lit(True) if question.kind is Kind.COUNT else _known(question)
+    found = {"count": F.count_if(known)}
+    if question.selects:
+        found["subjects"] = F.count_distinct(F.when(known, F.col(SUBJECT)))
     if question.kind in SUMMED:
-        wanted["sum"] = F.sum(steps(question))
+        found["sum"] = F.sum(F.when(known, steps(question)))
     if question.kind is Kind.VARIANCE:
-        wanted["squares"] = F.sum(steps(question) * steps(question) - F.lit(half_square(question)))
-    found = rows.groupBy(*keys).agg(*(column.alias(part) for part, column in wanted.items())).collect()
-    return {tuple(row[key] for key in keys): {part: [int(row[part] or 0)] for part in wanted} for row in found}
+        found["squares"] = F.sum(F.when(known, steps(question) * steps(question) - F.lit(half_square(question))))
+    return found
+
+
+def _known(question: Question) -> Column:
+    value = F.col(str(question.column)).cast("double")
+    return value.isNotNull() & ~F.isnan(value)
+
+
+def _summed(rows: DataFrame, keys: Sequence[str], questions: Sequence[Question]) -> dict[str, Sums]:
+    if not questions:
+        return {}
+    wanted = {question.name: parts(question) for question in questions}
+    columns = [column.alias(f"{asked}.{part}") for asked, each in wanted.items() for part, column in each.items()]
+    found = rows.groupBy(*keys).agg(*columns).collect()
+    return {
+        asked: {
+            tuple(row[key] for key in keys): {part: [int(row[f"{asked}.{part}"] or 0)] for part in each}
+            for row in found
+        }
+        for asked, each in wanted.items()
+    }
 
 
 def _binned(rows: DataFrame, keys: Sequence[str], question: Question) -> Sums:
-    placed = rows.withColumn("bin", place_of(question)).groupBy(*keys, "bin").agg(F.count(F.lit(1)).alias("count"))
+    known = rows.where(_known(question)).withColumn("bin", place_of(question))
     found: dict[tuple[str | None, ...], dict[str, list[int]]] = {}
-    for row in placed.collect():
-        key = tuple(row[key] for key in keys)
-        bins = found.setdefault(key, {"bins": [0] * (question.bins + 2)})["bins"]
-        bins[row["bin"]] = int(row["count"])
+    for row in known.groupBy(*keys, "bin").agg(F.count(F.lit(1)).alias("count")).collect():
+        parts = found.setdefault(tuple(row[key] for key in keys), {"bins": [0] * (question.bins + 2)})
+        parts["bins"][row["bin"]] = int(row["count"])
     if question.selects:
-        for row in rows.groupBy(*keys).agg(F.count_distinct(F.col(SUBJECT)).alias("subjects")).collect():
+        for row in known.groupBy(*keys).agg(F.count_distinct(F.col(SUBJECT)).alias("subjects")).collect():
             found[tuple(row[key] for key in keys)]["subjects"] = [int(row["subjects"])]
     return found
 
 
+def counted(frame: DataFrame, dataset: Dataset, planned: Sequence[Plan]) -> dict[str, Sums]:
+    """Count what plans need, those of the same groups together, since bounding a subject's rows is the costly part."""
+    together: dict[Any, list[Question]] = {}
+    for plan in planned:
+        together.setdefault((plan.question.by, plan.question.keys), []).append(plan.question)
+    return {asked: sums for each in together.values() for asked, sums in sums_of(frame, dataset, each).items()}
+
+
 def answered(
-    planned: Mapping[str, Plan], ledger: Ledger, count: Callable[[Plan], Sums], noise: OpenDP
+    planned: Mapping[str, Plan], ledger: Ledger, count: Callable[[Sequence[Plan]], Mapping[str, Sums]], noise: Noise
 ) -> dict[str, list[dict[str, Any]]]:
     """Answer questions by digest: charge first, take what was answered before as it is, and keep what is new."""
     ledger.charge(planned)
-    found = {name: ledger.answer(name) for name in planned}
-    return {
-        name: known if known is not None else ledger.keep(name, answer(planned[name], count(planned[name]), noise))
-        for name, known in found.items()
-    }
+    found = {digest: ledger.answer(digest) for digest in planned}
+    new = {digest: plan for digest, plan in planned.items() if found[digest] is None}
+    exact = count(list(new.values())) if new else {}
+    made = {digest: ledger.keep(digest, answer(plan, exact[plan.question.name], noise)) for digest, plan in new.items()}
+    return found | made
 
 
 def published(planned: Mapping[str, Plan], answers: Mapping[str, Any], epsilon: float) -> dict[str, Any]:
@@ -156,7 +189,7 @@ def main() -> None:
     lake.spread(spark, lake.rows(spark, dataset.table))
     table = spark.table(lake.name(dataset.table)).where(F.col(dataset.time) < F.lit(arguments.until))
     noise = OpenDP(dataset.accounting)
-    answers = answered(planned, ledger, lambda plan: sums(table, dataset, plan.question), noise)
+    answers = answered(planned, ledger, lambda new: counted(table, dataset, new), noise)
     key = place(dataset, arguments.day, epsilon)
     put(arguments.bucket, key, {**published(planned, answers, epsilon), "day": arguments.day.isoformat()})
     rest = left(dataset, ledger.spent())
