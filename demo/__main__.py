@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from demo.broker import KINESIS, client_of, known
 from demo.day import commit_all, run_day, wait_until_landed
 from demo.evidence import Run, gather
 from demo.faults import struck, switch_on
@@ -27,13 +28,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the demo; the exit code is 1 where a claim does not hold, 2 where a step fails."""
     asked = parse(arguments)
     try:
-        return run(source_of(asked), with_faults=bool(asked.faults))
+        return run(source_of(asked), known(asked.broker), with_faults=bool(asked.faults))
     except DemoFailed as failure:
         print(f"\nrivermill: {failure}", file=sys.stderr)
         return 2
 
 
-def run(source: Source, *, with_faults: bool) -> int:
+def run(source: Source, broker: str, *, with_faults: bool) -> int:
     """Deploy, send, run the day, judge and write the page; return the exit code."""
     progress = Progress()
     with ExitStack() as stack:
@@ -42,11 +43,11 @@ def run(source: Source, *, with_faults: bool) -> int:
         with progress.step("cdk bootstrap"):
             laptop.cdk("bootstrap")
         with progress.step("cdk deploy --all"):
-            laptop.cdk("deploy", "--all", "--require-approval", "never", "--concurrency", "4")
+            laptop.cdk("deploy", "--all", "--require-approval", "never", "--concurrency", "4", "-c", f"broker={broker}")
         with progress.step(f"send {source.title}"):
             if with_faults:
                 switch_on(laptop)
-            sent = source.send()
+            sent = source.send(client_of(laptop, broker), framed=True)
         bucket = output_of(laptop, "Bucket")
         with progress.step("land every record, register every file"):
             account = wait_until_landed(laptop, bucket, sent.accepted)
@@ -96,6 +97,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--events", default="200000", help="records to send")
     parser.add_argument("--clicks", default="", help="a CSV, NDJSON or Parquet file of your own to send instead")
     parser.add_argument("--mapping", default="", help="which of its columns is which field of which event")
+    parser.add_argument("--broker", default=KINESIS, help="kinesis or kafka")
     parser.add_argument("--faults", default="", help="anything but nothing: break things on the way")
     return parser.parse_args(arguments)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,14 +15,15 @@ from clients.replay.mapping import InvalidMapping
 from clients.replay.mapping import Mapping as Columns
 from clients.replay.replay import Replay
 from clients.replay.rows import UnreadableFile
-from clients.send import Record, Report, send
+from clients.send import Report
 from clients.world.world import FEWEST_EVENTS, TooSmallAWorld, World
 from demo.laptop import DemoFailed
 from demo.progress import tell
+from demo.sending import send_all
 from demo.truth import Truth
 
-STREAM = "rivermill-events"
 SEED = 7
+SENT = "records sent"
 
 
 class Source(Protocol):
@@ -36,8 +37,8 @@ class Source(Protocol):
     def day(self) -> date:
         """The last day of its events, which is the day to run."""
 
-    def send(self) -> Report:
-        """Send everything."""
+    def send(self, client: Any = None, *, framed: bool = False) -> Report:
+        """Send everything, some of it in frames if told, by a client that is not Kinesis's if given."""
 
     def distinct_valid(self) -> Mapping[str, int]:
         """Count the distinct valid events sent, by event, from the sender's own ledger."""
@@ -78,9 +79,10 @@ class Simulation:
         """The last simulated day."""
         return self.until
 
-    def send(self) -> Report:
+    def send(self, client: Any = None, *, framed: bool = False) -> Report:
         """Send the world's records and keep its ledger."""
-        return _send(Truth(self.folder).record(self.world()), self.events)
+        records = counted(Truth(self.folder).record(self.world()), SENT, self.events)
+        return send_all(records, client=client, framed=framed)
 
     def distinct_valid(self) -> Mapping[str, int]:
         """Count from the world's ledger."""
@@ -113,9 +115,9 @@ class Clicks:
         """Say what is sent."""
         return f"the clicks of {self.replay.file.name}"
 
-    def send(self) -> Report:
+    def send(self, client: Any = None, *, framed: bool = False) -> Report:
         """Send the file and tell what became of its rows."""
-        report = _send(self.replay.records(), None)
+        report = send_all(counted(self.replay.records(), SENT), client=client, framed=framed)
         for line in self.replay.account.lines():
             tell(line)
         return report
@@ -128,7 +130,3 @@ class Clicks:
     def best(self, sessions: list[tuple[str, datetime]]) -> dict[str, Any] | None:
         """Nobody knows what people wanted."""
         return None
-
-
-def _send(records: Iterator[Record], total: int | None) -> Report:
-    return send(counted(records, "records sent", total), STREAM)

@@ -25,7 +25,8 @@ from demo.day import commit_all, run_day, wait_until_landed
 from demo.faults import struck, switch_on
 from demo.lake import output_of
 from demo.laptop import Laptop, laptop_cloud
-from demo.sources import SEED, STREAM, Simulation
+from demo.sending import STREAM
+from demo.sources import SEED, Simulation
 from demo.truth import Truth
 from domain.tables import CURATED, SESSIONS, Table
 

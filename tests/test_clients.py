@@ -25,7 +25,7 @@ from clients.athena import ask
 from demo.account import Account
 from demo.day import commit_all
 from demo.lake import count, output_of
-from demo.sources import STREAM
+from demo.sending import STREAM
 from domain.tables import PROPENSITY, QUARANTINE, SESSIONS, TABLES
 from local.bootstrap import exports
 from local.cloud import Cloud
