@@ -20,8 +20,9 @@ import numpy as np
 
 from benchmarks.bars import Bar
 from domain.experiment.policies import BetaThompson
-from domain.experiment.policies.linear import LinThompson, LinUCB, nothing_learnt
+from domain.experiment.policies.linear import LinThompson, LinUCB
 from domain.experiment.policies.policy import Tally, draw
+from domain.experiment.policies.regressions import nothing_learnt
 
 INTERPRETER = "MABWISER_PYTHON"
 SEED = 20260301

@@ -22,6 +22,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from domain.experiment.decision import UNAVAILABLE, Decision, control
+from domain.experiment.features import Value
 from domain.experiments import EXPERIMENTS
 from domain.serve.refusal import InvalidRequest
 
@@ -34,7 +35,9 @@ __all__ = ["Decision", "HTTPError", "InvalidRequest", "decide", "reward", "rewar
 client = cache(boto3.client)
 
 
-def decide(experiment: str, unit: str, context: Mapping[str, str] | None = None, *, url: str | None = None) -> Decision:
+def decide(
+    experiment: str, unit: str, context: Mapping[str, Value] | None = None, *, url: str | None = None
+) -> Decision:
     """Ask the platform for a unit's arm; the exposure is logged there.
 
     Where the platform does not answer within two seconds a unit gets the control, for the reason `unavailable`, so that

@@ -30,6 +30,7 @@ class ExperimentStack(Stack):
         super().__init__(scope, id, env=env, description="Rivermill: decisions of experiments, and learning from them")
         check(EXPERIMENTS.values(), EVENTS)  # here, since functions that import them need no events
         self.lake, self.config = lake, config
+        self.numpy = Layer(self, "Numpy", name="numpy")
         self._decide()
         self._learn()
 
@@ -48,6 +49,7 @@ class ExperimentStack(Stack):
                 bridge=to.bridge,
             ),
             config=self.config,
+            layers=[self.numpy] if any(each.is_contextual for each in EXPERIMENTS.values()) else [],
             timeout=Duration.seconds(10),
             memory_mb=512,
         )
@@ -71,7 +73,7 @@ class ExperimentStack(Stack):
                 bandits=lake.bandits.table_name,
             ),
             config=self.config,
-            layers=[Layer(self, "Arrow", name="arrow"), Layer(self, "Numpy", name="numpy")],
+            layers=[Layer(self, "Arrow", name="arrow"), self.numpy],
             timeout=Duration.minutes(5),
             memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
             reserved_concurrency=1,  # a second would find the first's marks, and be of no use

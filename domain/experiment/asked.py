@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from domain.experiment.declaration import Experiment
+from domain.experiment.features import InvalidContext, Value, vector
 from domain.serve.refusal import InvalidRequest
 
 BYTES_MAX = 65_536
@@ -22,7 +23,8 @@ class Asked:
 
     experiment: Experiment
     unit: str
-    context: Mapping[str, str]
+    context: Mapping[str, Value]
+    features: tuple[int, ...] = ()
 
 
 def read(body: bytes, experiments: Mapping[str, Experiment]) -> Asked:
@@ -33,14 +35,16 @@ def read(body: bytes, experiments: Mapping[str, Experiment]) -> Asked:
     domain.serve.refusal.InvalidRequest: unit: is not text of 1 to 128 characters; send who or what is to be assigned
     """
     said = _object(body)
-    unit, context = _unit(said.get("unit")), _context(said.get("context", {}))
+    unit = _unit(said.get("unit"))
     name = said.get("experiment")
     if not isinstance(name, str):
         raise InvalidRequest("is not text", field="experiment", value=name, fix="send an experiment's name")
     if name not in experiments:
         fix = f"send one of {', '.join(sorted(experiments))}"
         raise InvalidRequest("is not declared", field="experiment", value=name, fix=fix, status=404)
-    return Asked(experiments[name], unit, context)
+    experiment = experiments[name]
+    context = _context(said.get("context", {}), experiment)
+    return Asked(experiment, unit, context, _features(experiment, context))
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -67,10 +71,21 @@ def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _context(context: object) -> Mapping[str, str]:
+def _context(context: object, experiment: Experiment) -> Mapping[str, Value]:
     if not isinstance(context, dict):
-        raise InvalidRequest("is not an object", field="context", value=context, fix="send texts by their keys")
+        raise InvalidRequest("is not an object", field="context", value=context, fix="send values by their keys")
+    declared = {feature.key for feature in experiment.features}
     for key, value in context.items():
-        if not isinstance(value, str):
+        if key not in declared and not isinstance(value, str):
             raise InvalidRequest("is not text", field=f"context.{key}", value=value, fix="send text")
     return context
+
+
+def _features(experiment: Experiment, context: Mapping[str, Value]) -> tuple[int, ...]:
+    if not experiment.features:
+        return ()
+    try:
+        return vector(experiment.features, context)
+    except InvalidContext as invalid:
+        value = context.get(invalid.key)
+        raise InvalidRequest(invalid.fault, field=f"context.{invalid.key}", value=value, fix=invalid.fix) from None

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 
 from domain.experiment.declaration import Experiment
+from domain.experiment.features import Value
 
 RESOLUTION = 2.0**-53  # the spacing of doubles below one
 WORD = 2**64 - 1
@@ -33,7 +34,7 @@ def is_in_span(experiment: Experiment, unit: str) -> bool:
     return low <= place(f"layer/{experiment.layer}", unit) < high
 
 
-def is_eligible(experiment: Experiment, context: Mapping[str, str]) -> bool:
+def is_eligible(experiment: Experiment, context: Mapping[str, Value]) -> bool:
     """Tell whether the context meets every condition of the experiment."""
     return all(context.get(condition.key) in condition.values for condition in experiment.eligibility)
 

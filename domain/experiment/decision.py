@@ -11,6 +11,7 @@ from typing import Any
 
 from domain.experiment.assignment import assign, is_eligible, is_held_out, is_in_span
 from domain.experiment.declaration import Experiment
+from domain.experiment.features import Value
 
 ASSIGNED, KEPT = "assigned", "kept"
 STALE = "stale_weights"
@@ -33,7 +34,7 @@ class Decision:
 
 
 def decide(
-    experiment: Experiment, unit: str, context: Mapping[str, str], published: Mapping[str, float] | None = None
+    experiment: Experiment, unit: str, context: Mapping[str, Value], published: Mapping[str, float] | None = None
 ) -> Decision:
     """Decide by a hash of the unit, with a bandit's `published` shares in the place of the declared ones.
 
@@ -84,7 +85,7 @@ def because(decision: Decision, reason: str) -> Decision:
     return replace(decision, reason=reason)
 
 
-def excluded(experiment: Experiment, unit: str, context: Mapping[str, str]) -> str | None:
+def excluded(experiment: Experiment, unit: str, context: Mapping[str, Value]) -> str | None:
     """Say why a unit is not part of the experiment, if it is not."""
     if is_held_out(experiment, unit):
         return HELD_OUT

@@ -9,6 +9,9 @@ from enum import Enum
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from domain.experiment.evidence import LARGEST_ITEM, largest
+from domain.experiment.features import Feature, fault, size
+
 if TYPE_CHECKING:  # who only decides needs no events
     from domain.schema import Column, Record
 
@@ -108,7 +111,8 @@ class Experiment:
     `holdout` is the share of units that no experiment of the layer touches.  `minimum_effect` is relative to the
     control.
 
-    With a `policy` the arms' shares are a bandit's to choose, else their weights say.  Each arm that is not `frozen`
+    With a `policy` the arms' shares are a bandit's to choose, else their weights say.  A contextual policy chooses by
+    `features` of the context, which each request must have.  Each arm that is not `frozen`
     keeps at least the share `floor`; rewards of decisions that are `half_life_hours` old weigh half.  What a unit got
     is kept for a bandit, and where `sticky` says so: then it keeps its first arm whatever the weights become.
     """
@@ -121,6 +125,7 @@ class Experiment:
     control: str = "control"
     unit: str = "user_id"
     policy: Any = None
+    features: tuple[Feature, ...] = ()
     floor: float = 0.0
     half_life_hours: float | None = None
     frozen: tuple[str, ...] = ()
@@ -137,6 +142,11 @@ class Experiment:
     def outcomes(self) -> tuple[Outcome, ...]:
         """Every outcome that is read, the primary first."""
         return (self.primary, *self.secondary, *(guardrail.outcome for guardrail in self.guardrails))
+
+    @property
+    def is_contextual(self) -> bool:
+        """Whether the policy chooses by the context."""
+        return callable(getattr(self.policy, "propensities", None))
 
     @property
     def is_kept(self) -> bool:
@@ -196,9 +206,10 @@ def _check_shares(experiment: Experiment) -> None:
 
 
 def _check_bandit(experiment: Experiment) -> None:
-    if experiment.policy is not None and not callable(getattr(experiment.policy, "weights", None)):
-        fix = "give a policy that answers weights; one that needs a context is not served"
-        raise _refuse(experiment, "policy", experiment.policy, fix)
+    is_plain = callable(getattr(experiment.policy, "weights", None))
+    if experiment.policy is not None and not (is_plain or experiment.is_contextual):
+        raise _refuse(experiment, "policy", experiment.policy, "give a policy of domain.experiment.policies")
+    _check_features(experiment)
     names = [arm.name for arm in experiment.arms if arm.name != experiment.control]
     if not set(experiment.frozen) <= set(names):
         fix = f"name some of {', '.join(names)}; the control is what units of a frozen arm get"
@@ -209,6 +220,18 @@ def _check_bandit(experiment: Experiment) -> None:
     life = experiment.half_life_hours
     if life is not None and not (math.isfinite(life) and life > 0):
         raise _refuse(experiment, "half_life_hours", life, "give a number of hours above 0, or none")
+
+
+def _check_features(experiment: Experiment) -> None:
+    if experiment.is_contextual is not bool(experiment.features):
+        fix = "a contextual policy takes features of the context, and no other has a use for any"
+        raise _refuse(experiment, "features", experiment.features, fix)
+    if found := fault(experiment.features):
+        raise _refuse(experiment, *found)
+    arms, numbers = len(experiment.arms), size(experiment.features)
+    if largest(arms, numbers) > LARGEST_ITEM:
+        fix = f"{arms} arms of {numbers} numbers do not fit an item of the table: name fewer features, or fewer arms"
+        raise _refuse(experiment, "features", numbers, fix)
 
 
 def _check_stopping(experiment: Experiment) -> None:

@@ -7,7 +7,7 @@ A reward counts to the hour of its decision, whenever it comes: how much it stil
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,11 +37,13 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was decided for a unit, and when."""
+    """What was decided for a unit, when, and of a contextual policy by which numbers: a fingerprint and millionths."""
 
     arm: str
     propensity: float
     at: datetime
+    fingerprint: str = ""
+    features: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,17 @@ def tallies(
     """Sum counters, pairs of a bucket and its arms' counts, into what each arm has earned as of now."""
     arm_to_tally = {arm.name: Tally() for arm in experiment.arms}
     for name, arm_to_count in counts:
-        weight = _weight(experiment, name, now)
+        weighs = weight(experiment, name, now)
         for arm in arm_to_tally.keys() & arm_to_count.keys():
-            more, before = arm_to_count[arm].tally(weight), arm_to_tally[arm]
+            more, before = arm_to_count[arm].tally(weighs), arm_to_tally[arm]
             arm_to_tally[arm] = Tally(
                 before.pulls + more.pulls, before.total + more.total, before.squares + more.squares
             )
     return arm_to_tally
 
 
-def _weight(experiment: Experiment, name: str, now: datetime) -> float:
+def weight(experiment: Experiment, name: str, now: datetime) -> float:
+    """Return how much a bucket's rewards still weigh."""
     if experiment.half_life_hours is None:
         return 1.0
     if name == ALWAYS:
@@ -124,7 +127,12 @@ def shares(experiment: Experiment, arm_to_tally: Mapping[str, Tally]) -> dict[st
     """Ask the policy for each arm's share: its exact probability, with the floor, and nothing for frozen arms."""
     free = [arm.name for arm in experiment.arms if arm.name not in experiment.frozen]
     chosen = experiment.policy.weights([arm_to_tally[arm] for arm in free]) if len(free) > 1 else (1.0,)
-    floored = with_floor(chosen, experiment.floor)
-    total = math.fsum(floored)
-    arm_to_share = {arm: share / total for arm, share in zip(free, floored, strict=True)}
+    return floored(experiment, free, chosen)
+
+
+def floored(experiment: Experiment, free: Sequence[str], chosen: Sequence[float]) -> dict[str, float]:
+    """Give each of the free arms its floor, and every other arm nothing."""
+    found = with_floor(chosen, experiment.floor)
+    total = math.fsum(found)
+    arm_to_share = {arm: share / total for arm, share in zip(free, found, strict=True)}
     return {arm.name: arm_to_share.get(arm.name, 0.0) for arm in experiment.arms}

@@ -27,6 +27,8 @@ from domain.experiment.statistics import EVERYONE, MEASURES, Snapshot, Summary
 BROKEN = 1e-3
 """An always-valid p-value of the sample ratio below this breaks it (Fabijan et al. 2019 take 0.0005 to 0.01)."""
 
+UNALIKE = "the policy chooses by the context, so arms' units are not alike; `make value` weighs them by propensities"
+
 LEAST = 2  # units of an arm for a stratum to have a variance
 
 
@@ -308,6 +310,8 @@ def _corrected(found: Sequence[Finding], correction: Callable[[Sequence[float]],
 
 
 def _reading(experiment: Experiment, outcome: Outcome, control: Sample, arm: Sample) -> Reading:
+    if experiment.is_contextual:
+        return not_estimable(UNALIKE)
     alpha = experiment.stopping.alpha
     if outcome.kind is Kind.PROPORTION and not outcome.lookback_days and experiment.policy is None:
         return _by_score(control, arm, alpha)
@@ -367,7 +371,7 @@ def _believed(
     experiment: Experiment, outcome: Outcome, there: Mapping[str, Sample], sign: float = 1.0
 ) -> dict[str, Belief]:
     """Say what is believed of each arm's mean, times `sign`; nothing of any where one cannot be estimated."""
-    if not all(sample.count >= LEAST and sample.error > 0 for sample in there.values()):
+    if experiment.is_contextual or not all(each.count >= LEAST and each.error > 0 for each in there.values()):
         return {}
     return {name: _belief(experiment, outcome, sample, sign) for name, sample in there.items()}
 
@@ -412,6 +416,8 @@ def _guarded(experiment: Experiment, snapshot: Snapshot, look: Look) -> list[Fin
 
 
 def _not_worse(experiment: Experiment, guardrail: Guardrail, control: Sample, arm: Sample) -> float:
+    if experiment.is_contextual:
+        return math.nan
     higher = guardrail.outcome.better is Better.HIGHER
     return frequentist.not_worse(
         control, arm, guardrail.margin, higher_is_better=higher, alpha=experiment.stopping.alpha

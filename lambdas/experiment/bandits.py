@@ -7,30 +7,64 @@ receipt twice, by a retry or beside another learner, raises it once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from domain.experiment.learning import Count
+from domain.experiment.evidence import Evidence, of, of_text, text, together
+from domain.experiment.learning import Count, Kept, counted
 
 MOVED = "ConditionalCheckFailedException"
 STATE = "state"
 COUNTER = "counter/"
+EVIDENCE = "evidence/"
 READ = "(read)"
 """Stands in the place of an experiment where a learner notes its position in a shard."""
 
 DIGITS = 60  # a position, so that text order is its order
 
 
+@dataclass(slots=True)
+class Sums:
+    """What a receipt adds to one counter: how many rewards of each arm and, of a contextual policy, of which contexts.
+
+    `fingerprint` names the features by which its experiment chooses now; empty for one that chooses by none.
+    """
+
+    fingerprint: str = ""
+    counts: dict[str, Count] = field(default_factory=dict)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+
+    def add(self, arm: str, value: float, kept: Kept) -> None:
+        """Add a reward; what was decided by other features than those of now says nothing of these."""
+        count = counted(value)
+        self.counts[arm] = self.counts.get(arm, Count()) + count
+        if self.fingerprint and kept.fingerprint == self.fingerprint:
+            self.evidence = together(self.evidence, {arm: of(kept.features, count.total)})
+
+
+@dataclass(frozen=True, slots=True)
+class Regressed:
+    """What a contextual policy publishes in the place of shares: what it has learned of its arms, as bytes.
+
+    `fingerprint` names the features that it was learned of.
+    """
+
+    arms: tuple[str, ...]
+    fingerprint: str
+    said: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A bandit's shares by arm, the version that they are, and since when."""
+    """A bandit's shares by arm, or what it learned of contexts, the version that it is, and since when."""
 
     arm_to_share: Mapping[str, float]
     version: int
     at: datetime
+    regressed: Regressed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +80,22 @@ class Bandits:
         if item is None:
             return None
         arm_to_share = {arm: float(share["N"]) for arm, share in item["shares"]["M"].items()}
-        return Published(arm_to_share, int(item["version"]["N"]), datetime.fromisoformat(item["at"]["S"]))
+        moment = datetime.fromisoformat(item["at"]["S"])
+        return Published(arm_to_share, int(item["version"]["N"]), moment, _regressed(item))
 
-    def publish(self, experiment: str, arm_to_share: Mapping[str, float], version: int, at: datetime) -> bool:
+    def publish(
+        self,
+        experiment: str,
+        arm_to_share: Mapping[str, float],
+        version: int,
+        at: datetime,
+        regressed: Regressed | None = None,
+    ) -> bool:
         """Publish shares as the version after `version` (0 for none); tell whether nobody else did before."""
+        learned: dict[str, Any] = {}
+        if regressed:
+            arms = {"L": [{"S": arm} for arm in regressed.arms]}
+            learned = {"arms": arms, "features": {"S": regressed.fingerprint}, "learned": {"B": regressed.said}}
         try:
             self.client.put_item(
                 TableName=self.table,
@@ -58,6 +104,7 @@ class Bandits:
                     "shares": {"M": {arm: {"N": repr(float(share))} for arm, share in arm_to_share.items()}},
                     "version": {"N": str(version + 1)},
                     "at": {"S": at.isoformat()},
+                    **learned,
                 },
                 ConditionExpression="attribute_not_exists(#version) OR #version = :version",
                 ExpressionAttributeNames={"#version": "version"},
@@ -69,28 +116,49 @@ class Bandits:
 
     def add(self, experiment: str, bucket: str, shard: str, arm_to_count: Mapping[str, Count], position: int) -> bool:
         """Raise a counter by what a shard holds up to a position; tell whether it was not raised by that before."""
-        names, values = {"#position": "position"}, {":position": {"S": _written(position)}}
-        raised = []
-        for number, (arm, count) in enumerate(sorted(arm_to_count.items())):
-            for field in ("pulls", "total", "squares"):
-                names[f"#{field}{number}"] = f"{field}/{arm}"
-                values[f":{field}{number}"] = {"N": str(getattr(count, field))}
-                raised.append(f"#{field}{number} :{field}{number}")
+        raised = _raised(arm_to_count, position)
+        raised["ConditionExpression"] = "attribute_not_exists(#position) OR #position < :position"
+        return self._update(_key(experiment, f"{COUNTER}{bucket}/{shard}"), raised)
+
+    def add_evidence(self, experiment: str, bucket: str, shard: str, sums: Sums, position: int) -> bool:
+        """Raise a counter as `add` does, and beside it what contexts say.
+
+        Evidence has more numbers than one expression holds: it is read and written back, on the condition that nobody
+        has written since.
+        """
+        item, name = f"{COUNTER}{bucket}/{shard}", EVIDENCE + sums.fingerprint
+        while True:
+            before = self._find(experiment, item, consistent=True) or {}
+            if before and before["position"]["S"] >= _written(position):
+                return False
+            known = of_text(before[name]["S"]) if name in before else {}
+            raised = _raised(sums.counts, position, (name, text(together(known, sums.evidence))))
+            raised["ConditionExpression"] = "attribute_not_exists(#position)"
+            if before:
+                raised["ConditionExpression"] = "#position = :before"
+                raised["ExpressionAttributeValues"][":before"] = before["position"]
+            if self._update(_key(experiment, item), raised):
+                return True
+
+    def _update(self, key: dict[str, Any], raised: dict[str, Any]) -> bool:
         try:
-            self.client.update_item(
-                TableName=self.table,
-                Key=_key(experiment, f"{COUNTER}{bucket}/{shard}"),
-                UpdateExpression=f"SET #position = :position ADD {', '.join(raised)}",
-                ConditionExpression="attribute_not_exists(#position) OR #position < :position",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-            )
+            self.client.update_item(TableName=self.table, Key=key, **raised)
         except ClientError as error:
             return _unless_moved(error)
         return True
 
     def counts(self, experiment: str, oldest: str) -> Iterator[tuple[str, dict[str, Count]]]:
         """Read a bandit's counters from a bucket on, as of now."""
+        for item in self._counters(experiment, oldest):
+            yield _bucket(item), _counts(item)
+
+    def evidence(self, experiment: str, oldest: str, fingerprint: str) -> Iterator[tuple[str, dict[str, Evidence]]]:
+        """Read what contexts of the fingerprint's features have said from a bucket on, as of now."""
+        for item in self._counters(experiment, oldest):
+            if EVIDENCE + fingerprint in item:
+                yield _bucket(item), of_text(item[EVIDENCE + fingerprint]["S"])
+
+    def _counters(self, experiment: str, oldest: str) -> Iterator[dict[str, Any]]:
         pages = self.client.get_paginator("query").paginate(
             TableName=self.table,
             ConsistentRead=True,
@@ -103,8 +171,7 @@ class Bandits:
             },
         )
         for page in pages:
-            for item in page["Items"]:
-                yield item["item"]["S"].removeprefix(COUNTER).partition("/")[0], _counts(item)
+            yield from page["Items"]
 
     def position(self, shard: str) -> int | None:
         """Say how far a shard has been read, if it has."""
@@ -128,6 +195,39 @@ class Bandits:
         answer = self.client.get_item(TableName=self.table, Key=_key(experiment, item), ConsistentRead=consistent)
         found: dict[str, Any] | None = answer.get("Item")
         return found
+
+
+def _raised(
+    arm_to_count: Mapping[str, Count], position: int, evidence: tuple[str, str] | None = None
+) -> dict[str, Any]:
+    """Write what raises a counter, and what sets its position and its evidence, a name and a text."""
+    names, values = {"#position": "position"}, {":position": {"S": _written(position)}}
+    setting, raised = ["#position = :position"], []
+    if evidence:
+        names["#evidence"], values[":evidence"] = evidence[0], {"S": evidence[1]}
+        setting.append("#evidence = :evidence")
+    for number, (arm, count) in enumerate(sorted(arm_to_count.items())):
+        for part in ("pulls", "total", "squares"):
+            names[f"#{part}{number}"] = f"{part}/{arm}"
+            values[f":{part}{number}"] = {"N": str(getattr(count, part))}
+            raised.append(f"#{part}{number} :{part}{number}")
+    return {
+        "UpdateExpression": f"SET {', '.join(setting)} ADD {', '.join(raised)}",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": values,
+    }
+
+
+def _bucket(item: dict[str, Any]) -> str:
+    name: str = item["item"]["S"].removeprefix(COUNTER).partition("/")[0]
+    return name
+
+
+def _regressed(item: dict[str, Any]) -> Regressed | None:
+    if "learned" not in item:
+        return None
+    arms = tuple(arm["S"] for arm in item["arms"]["L"])
+    return Regressed(arms, item["features"]["S"], bytes(item["learned"]["B"]))
 
 
 def _key(experiment: str, item: str) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from domain.experiment import decision as decisions
 from domain.experiment.asked import BYTES_MAX, Asked, read
 from domain.experiment.decision import Decision
+from domain.experiment.features import fingerprint
 from domain.experiments import EXPERIMENTS
 from domain.ingest.bridge import NotTaken, connect
 from domain.metrics import DECISIONS, DECISIONS_FALLBACK, DECISIONS_REFUSED, EXPOSURES_LOST
 from domain.serve.http import answer, posted
 from domain.serve.refusal import InvalidRequest
-from lambdas.experiment.bandits import Bandits
+from lambdas.experiment.bandits import Bandits, Published
 from lambdas.experiment.decisions import Decisions
 from lambdas.experiment.settings import DecideSettings
 
@@ -48,10 +49,24 @@ def stream() -> Any:
 
 @dataclass(slots=True)
 class Shares:
-    """A bandit's shares as they were read last, and when, by the process's clock; None until it publishes."""
+    """What a bandit published as it was read last, and when, by the process's clock; None until it publishes.
+
+    `learnt` is a contextual one's, a value of `domain.experiment.contextual`.
+    """
 
     arm_to_share: dict[str, float] | None
     read_at: float
+    learnt: Any = None
+
+    def at(self, asked: Asked) -> dict[str, float] | None:
+        """Return the shares for a request, None for the declared ones."""
+        if not asked.experiment.is_contextual:
+            return self.arm_to_share
+        if self.learnt is None or self.learnt.fingerprint != fingerprint(asked.experiment.features):
+            return None  # nothing was learned of these features yet
+        from domain.experiment import contextual  # noqa: PLC0415 - numpy, for who declares a policy that needs it
+
+        return contextual.shares(asked.experiment, self.learnt, asked.features)
 
 
 @dataclass(slots=True)
@@ -120,7 +135,8 @@ def _keep(asked: Asked, now: datetime) -> tuple[Decision, datetime]:
     """Decide by the published shares unless the unit was decided before; raise if that cannot be known."""
     published, is_stale = _shares(asked)
     wanted = decisions.decide(asked.experiment, asked.unit, asked.context, published)
-    if standing := Decisions(client("dynamodb"), settings().decisions).keep(wanted, now):
+    by = (fingerprint(asked.experiment.features), asked.features) if asked.features else ()
+    if standing := Decisions(client("dynamodb"), settings().decisions).keep(wanted, now, *by):
         return decisions.kept(asked.experiment, asked.unit, standing.arm, standing.propensity), standing.at
     return decisions.because(wanted, decisions.STALE) if is_stale else wanted, now
 
@@ -135,17 +151,25 @@ def _shares(asked: Asked) -> tuple[dict[str, float] | None, bool]:
         return None, False
     known = memory().shares.get(name)
     if known and time.monotonic() - known.read_at < FRESH_SECONDS:
-        return known.arm_to_share, False
+        return known.at(asked), False
     try:
         found = Bandits(client("dynamodb"), settings().bandits).published(name)
     except (BotoCoreError, ClientError) as fault:
         if known is None:
             raise
         print(json.dumps({"fallback": "last known weights", "experiment": name, "fault": _code(fault)}))
-        return known.arm_to_share, True
-    shares = dict(found.arm_to_share) if found else None
-    memory().shares[name] = Shares(shares, time.monotonic())
-    return shares, False
+        return known.at(asked), True
+    shares = Shares(dict(found.arm_to_share) if found else None, time.monotonic(), _learnt(found))
+    memory().shares[name] = shares
+    return shares.at(asked), False
+
+
+def _learnt(found: Published | None) -> Any:
+    if found is None or found.regressed is None:
+        return None
+    from domain.experiment import contextual  # noqa: PLC0415 - as above
+
+    return contextual.of_bytes(found.regressed.arms, found.regressed.fingerprint, found.regressed.said)
 
 
 def _log(decision: Decision, at: datetime) -> bool:

@@ -40,9 +40,12 @@ class Decisions:
     client: Any
     table: str
 
-    def keep(self, decision: Decision, at: datetime) -> Kept | None:
+    def keep(
+        self, decision: Decision, at: datetime, fingerprint: str = "", features: Sequence[int] = ()
+    ) -> Kept | None:
         """Write a decision down unless the unit has one in this experiment; return the one that stood before, if any.
 
+        With it the numbers by which a contextual policy chose, since rewards are learned from with them.
         One conditional write: of a thousand at the same time one is first, and the others get that one back.
         """
         item = {
@@ -51,6 +54,7 @@ class Decisions:
             "propensity": {"N": repr(decision.propensity)},
             "decided_at": {"S": at.isoformat()},
             "expires_at": _expiry(at),
+            **({"features": {"S": f"{fingerprint}:{','.join(map(str, features))}"}} if features else {}),
         }
         try:
             self._put_if_absent(item)
@@ -133,7 +137,9 @@ def _standing(error: ClientError) -> dict[str, Any]:
 
 def _kept(item: dict[str, Any]) -> Kept:
     moment = datetime.fromisoformat(item["decided_at"]["S"])
-    return Kept(item["arm"]["S"], float(item["propensity"]["N"]), moment)
+    fingerprint, _, features = item.get("features", {}).get("S", "").partition(":")
+    numbers = tuple(map(int, features.split(","))) if features else ()
+    return Kept(item["arm"]["S"], float(item["propensity"]["N"]), moment, fingerprint, numbers)
 
 
 def _chunks(values: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ again, and to survive: a learner that dies is repeated from its shard's position
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
@@ -17,13 +17,14 @@ from typing import Any, Protocol
 import boto3
 from botocore.config import Config
 
-from domain.experiment import learning
+from domain.experiment import contextual, learning
 from domain.experiment.declaration import Experiment
+from domain.experiment.features import fingerprint
 from domain.experiment.learning import Count, Feedback, Kept
 from domain.experiments import EXPERIMENTS
 from domain.ingest.receipts import Receipt
 from domain.metrics import FEEDBACK_REFUSED, REWARDS_COUNTED
-from lambdas.experiment.bandits import Bandits
+from lambdas.experiment.bandits import Bandits, Regressed, Sums
 from lambdas.experiment.decisions import WRITERS, Decisions, Key
 from lambdas.experiment.receipts import Receipts
 from lambdas.experiment.settings import LearnSettings
@@ -101,12 +102,22 @@ class Learner:
         for experiment in self.experiments.values():
             if experiment.policy is not None:
                 before = self.bandits.published(experiment.name, consistent=True)
-                counts = self.bandits.counts(experiment.name, learning.oldest_bucket(experiment, now))
-                shares = learning.shares(experiment, learning.tallies(experiment, counts, now))
                 version = before.version if before else 0
-                if self.bandits.publish(experiment.name, shares, version, now):
+                if self.bandits.publish(experiment.name, *self._thought(experiment, now, version)):
                     versions[experiment.name] = version + 1
         return versions
+
+    def _thought(
+        self, experiment: Experiment, now: datetime, version: int
+    ) -> tuple[dict[str, float], int, datetime, Regressed | None]:
+        """Weigh what a bandit has earned: its shares or, where these hang on the context, what it has learned."""
+        oldest = learning.oldest_bucket(experiment, now)
+        if experiment.is_contextual:
+            evidence = self.bandits.evidence(experiment.name, oldest, fingerprint(experiment.features))
+            learnt = contextual.learnt(experiment, evidence, now)
+            return {}, version, now, Regressed(learnt.arms, learnt.fingerprint, learnt.bytes())
+        counts = self.bandits.counts(experiment.name, oldest)
+        return learning.shares(experiment, learning.tallies(experiment, counts, now)), version, now, None
 
     def _is_unknown(self, feedback: Feedback) -> bool:
         return feedback.experiment not in self.experiments
@@ -126,7 +137,7 @@ class Learner:
         name = f"{receipt.stream}/{receipt.shard}"
         judged = [(reward, self._judge(reward, key_to_kept)) for reward in rewards]
         marks = self.decisions.mark_all(judged, f"{name}/{receipt.follows}", _now())
-        sums: dict[tuple[str, str], defaultdict[str, Count]] = defaultdict(lambda: defaultdict(Count))
+        sums: dict[tuple[str, str], Sums] = {}
         refused = []
         for reward, mark in zip(rewards, marks, strict=True):
             if mark.receipt != f"{name}/{receipt.follows}":
@@ -136,11 +147,22 @@ class Learner:
             elif reward.value is not None and (reward.experiment, reward.unit) in key_to_kept:
                 kept = key_to_kept[reward.experiment, reward.unit]
                 bucket = learning.bucket(self.experiments[reward.experiment], kept.at)
-                sums[reward.experiment, bucket][reward.arm] += learning.counted(reward.value)
-        for (experiment, bucket), arm_to_count in sums.items():
-            if self.bandits.add(experiment, bucket, name, arm_to_count, receipt.last):
-                self._tell_counted(experiment, arm_to_count)
+                found = sums.setdefault((reward.experiment, bucket), Sums(self._fingerprint(reward.experiment)))
+                found.add(reward.arm, reward.value, kept)
+        for (experiment, bucket), found in sums.items():
+            if self._raise(experiment, bucket, name, found, receipt.last):
+                self._tell_counted(experiment, found.counts)
         return refused
+
+    def _fingerprint(self, name: str) -> str:
+        """Name the features by which an experiment chooses, if it does by any."""
+        experiment = self.experiments[name]
+        return fingerprint(experiment.features) if experiment.is_contextual else ""
+
+    def _raise(self, name: str, bucket: str, shard: str, found: Sums, position: int) -> bool:
+        if not found.fingerprint:
+            return self.bandits.add(name, bucket, shard, found.counts, position)
+        return self.bandits.add_evidence(name, bucket, shard, found, position)
 
     def _judge(self, feedback: Feedback, key_to_kept: Mapping[Key, Kept]) -> str | None:
         return learning.refusal(feedback, key_to_kept.get((feedback.experiment, feedback.unit)), self.experiments)

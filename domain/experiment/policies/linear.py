@@ -1,50 +1,20 @@
-"""Choose by what the context says: one ridge regression an arm (disjoint models, Li et al. 2010), with numpy."""
+"""Choose by what the context says: policies over one ridge regression an arm (disjoint models, Li et al. 2010).
+
+Who only declares one takes no numpy along.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from domain.experiment.policies.best import best_of_normals
 from domain.experiment.policies.policy import InvalidPolicy
 
-Vector = NDArray[np.float64]
-Tensor = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
 
-
-@dataclass(slots=True, eq=False)
-class Regressions:
-    """Every arm's ridge regression: `inverse` (arms, d, d) of I·ridge + Σxx', and `coefficients` (arms, d)."""
-
-    inverse: Tensor
-    coefficients: Tensor
-    responses: Tensor = field(repr=False)
-
-    def learn(self, arm: int, context: Vector, reward: float) -> None:
-        """Add one reward in place, by Sherman and Morrison's rank-one update: d² operations instead of d³."""
-        inverse = self.inverse[arm]
-        carried = inverse.dot(context)
-        inverse -= carried[:, None] * (carried / (1.0 + float(context.dot(carried))))
-        self.responses[arm] += reward * context
-        self.coefficients[arm] = inverse.dot(self.responses[arm])
-
-    def scores(self, context: Vector) -> tuple[Vector, Vector]:
-        """Return each arm's predicted reward and its deviation (of coefficients alone), both of shape (arms,)."""
-        arms, features = self.coefficients.shape
-        carried = self.inverse.reshape(-1, features).dot(context).reshape(arms, features)  # all arms as one matrix
-        return self.coefficients.dot(context), np.sqrt(carried.dot(context))
-
-
-def nothing_learnt(arms: int, features: int, ridge: float = 1.0) -> Regressions:
-    """Return the regressions of `arms` over contexts of `features` numbers before any reward."""
-    if not (math.isfinite(ridge) and ridge > 0):
-        raise InvalidPolicy(f"ridge is {ridge}; give a finite number above 0")
-    inverse = np.repeat(np.eye(features)[None] / ridge, arms, axis=0)
-    return Regressions(inverse, np.zeros((arms, features)), np.zeros((arms, features)))
+    from domain.experiment.policies.regressions import Regressions, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +26,14 @@ class LinUCB:
 
     width: float = 1.0
     epsilon: float = 0.05
+    ridge: float = 1.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.width) and self.width >= 0):
             raise InvalidPolicy(f"LinUCB.width is {self.width}; give a finite number of at least 0")
         if not 0 < self.epsilon <= 1:
             raise InvalidPolicy(f"LinUCB.epsilon is {self.epsilon}; give a probability above 0, at most 1")
+        _check_ridge("LinUCB", self.ridge)
 
     def choose(self, learnt: Regressions, context: Vector, chance: np.random.Generator) -> int:
         """Choose one arm for a context of shape (d,), by its place."""
@@ -87,10 +59,12 @@ class LinThompson:
     """
 
     noise: float = 0.5
+    ridge: float = 1.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.noise) and self.noise > 0):
             raise InvalidPolicy(f"LinThompson.noise is {self.noise}; give a finite number above 0")
+        _check_ridge("LinThompson", self.ridge)
 
     def choose(self, learnt: Regressions, context: Vector, chance: np.random.Generator) -> int:
         """Choose one arm for a context of shape (d,), by its place."""
@@ -102,13 +76,12 @@ class LinThompson:
 
         It takes some tenths of a millisecond: ask once the decision is answered.
         """
+        from domain.experiment.policies.best import best_of_normals  # noqa: PLC0415 - numpy: as said above
+
         means, deviations = learnt.scores(context)
-        return best_of_normals(means, np.maximum(self.noise * deviations, 1e-12))
+        return best_of_normals(means, (self.noise * deviations).clip(1e-12))
 
 
-def as_context(values: Sequence[float]) -> Vector:
-    """Return numbers as a context of shape (d,); raise InvalidPolicy where one is not finite."""
-    found = np.asarray(values, dtype=float)
-    if not np.isfinite(found).all():
-        raise InvalidPolicy(f"context is {list(values)}; give finite numbers")
-    return found
+def _check_ridge(policy: str, ridge: float) -> None:
+    if not (math.isfinite(ridge) and ridge > 0):
+        raise InvalidPolicy(f"{policy}.ridge is {ridge}; give a finite number above 0")

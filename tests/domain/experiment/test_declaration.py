@@ -8,6 +8,7 @@ import pytest
 from domain.events import EVENTS
 from domain.experiment.declaration import (
     Arm,
+    Condition,
     Experiment,
     Guardrail,
     InvalidExperiment,
@@ -16,11 +17,15 @@ from domain.experiment.declaration import (
     Stopping,
     check,
 )
+from domain.experiment.features import Choice, Number
 from domain.experiment.policies.linear import LinUCB
 from domain.experiments import EXPERIMENTS
 
 BUYERS = Outcome(name="buyers", event="purchase", kind=Kind.PROPORTION)
 REVENUE = Outcome(name="revenue", event="purchase", kind=Kind.MEAN, field="amount")
+AGE = Number(key="age", low=0, high=100)
+MANY = Choice(key="page", values=tuple(f"p-{number}" for number in range(200)))
+DE = Condition(key="country", values=("DE",))
 SOUND = Experiment(name="any", arms=(Arm(name="control"), Arm(name="new")), primary=BUYERS)
 
 
@@ -37,8 +42,20 @@ def test_the_declared_experiments_can_work_together() -> None:
     [
         ({"arms": (Arm(name="control"),)}, "arms is ['control']; name at least two"),
         ({"arms": (Arm(name="control"), Arm(name="control"))}, "each once"),
-        ({"policy": "thompson"}, "policy is 'thompson'; give a policy that answers weights"),
-        ({"policy": LinUCB()}, "one that needs a context is not served"),
+        ({"policy": "thompson"}, "policy is 'thompson'; give a policy of domain.experiment.policies"),
+        ({"policy": LinUCB()}, "features is (); a contextual policy takes features of the context"),
+        ({"features": (AGE,)}, "no other has a use for any"),
+        ({"policy": LinUCB(), "features": (AGE, AGE)}, "features is ['age', 'age']; name each key once"),
+        ({"policy": LinUCB(), "features": (Number(key="age", low=9, high=9),)}, "features.age is (9, 9); give two"),
+        ({"policy": LinUCB(), "features": (Choice(key="tier", values=("a",)),)}, "features.tier.values is ('a',)"),
+        ({"policy": LinUCB(), "features": (MANY,)}, "2 arms of 201 numbers do not fit an item of the table"),
+        ({"stopping": Stopping(looks=15)}, "stopping.looks is 15; give at most 14, a readout a day"),
+        ({"stopping": Stopping(power=0.05)}, "stopping.power is 0.05; give more than alpha"),
+        ({"guardrails": (Guardrail(outcome=REVENUE, margin=1.0),)}, "no more than all can be lost"),
+        ({"arms": (Arm(name="control", weight=0), Arm(name="new"))}, "give the control a share to compare with"),
+        ({"eligibility": (Condition(key="country", values=()),)}, "eligibility.country is (); name a value"),
+        ({"eligibility": (DE, DE)}, "eligibility is ['country', 'country']; name each key once"),
+        ({"unit": "company"}, "unit is 'company'; name a column of purchase: event_id"),
         ({"frozen": ("old",)}, "frozen is ('old',); name some of new"),
         ({"frozen": ("control",)}, "the control is what units of a frozen arm get"),
         ({"floor": 0.6}, "floor is 0.6; give a share from 0 to 0.5"),

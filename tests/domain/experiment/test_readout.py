@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from domain.experiment.declaration import Arm, Better, Design, Experiment, Guardrail, Kind, Outcome, Stopping
+from domain.experiment.features import Number
 from domain.experiment.looks import looks
 from domain.experiment.moments import of_rows
+from domain.experiment.policies.linear import LinUCB
 from domain.experiment.readout import NoStatistics, Readout, Verdict, read, sample_ratio
 from domain.experiment.statistics import MEASURES, Summary, as_row, of_row, snapshots
 from domain.experiment.words import conclusions
@@ -311,3 +313,13 @@ def test_what_stands_out_in_one_of_many_slices_is_held_against_their_number() ->
     told = [said for said in conclusions(readout(found, experiment)) if "stands out" in said]
     assert len(told) == 1
     assert "country=7" in told[0]
+
+
+def test_arms_of_a_policy_that_chooses_by_context_are_not_compared_by_their_plain_means() -> None:
+    """The young got one arm and the old the other: a difference of means is that of the young and the old."""
+    by_age = replace(TRIAL, policy=LinUCB(), features=(Number(key="age", low=0, high=100),))
+
+    found = readout(simulated(SEED, 0.3, TRIAL), by_age)
+
+    assert {finding.verdict for finding in found.findings} == {Verdict.NOTHING}
+    assert all("`make value`" in finding.reading.why and finding.belief is None for finding in found.findings)

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domain.experiment.policies.linear import LinThompson, LinUCB, Regressions, as_context, nothing_learnt
+from domain.experiment.policies.linear import LinThompson, LinUCB
 from domain.experiment.policies.policy import InvalidPolicy
+from domain.experiment.policies.regressions import Regressions, as_context, nothing_learnt
 
 SEED = 20260301
 
