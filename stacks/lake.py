@@ -52,6 +52,8 @@ class LakeStack(Stack):
         self.bandits = self._items("Bandits", names.BANDITS, of="experiment")
         self.budgets = self._items("Budgets", BUDGETS, of="dataset")
         self.erasures = self._items("Erasures", names.ERASURES, of="subject")
+        # Its backups would bring back keys that were destroyed, and whatever they sealed.
+        self.subjects = self._items("Subjects", names.SUBJECTS, of="subject", can_be_had_back=False)
         self.certificates = self._signing_key()
         self._tables(config)
         self._registry()
@@ -163,9 +165,11 @@ class LakeStack(Stack):
         )
         return topic
 
-    def _items(self, id: str, name: str, *, of: str, expires: str | None = None) -> dynamodb.Table:
+    def _items(
+        self, id: str, name: str, *, of: str, expires: str | None = None, can_be_had_back: bool = True
+    ) -> dynamodb.Table:
         """Hold items by whose they are; all that is known of a unit, or of a bandit, lies together."""
-        return dynamodb.Table(
+        table = dynamodb.Table(
             self,
             id,
             table_name=name,
@@ -175,11 +179,15 @@ class LakeStack(Stack):
             encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
             encryption_key=self.key,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True, recovery_period_in_days=self.recovery_days
+                point_in_time_recovery_enabled=can_be_had_back,
+                recovery_period_in_days=self.recovery_days if can_be_had_back else None,
             ),
             time_to_live_attribute=expires,
             removal_policy=self.removal,
         )
+        if not can_be_had_back:
+            accept(table, "What it holds must be gone once it is deleted.", "DDB3")
+        return table
 
     def _tables(self, config: Config) -> None:
         optimizer = self._optimizer()

@@ -135,7 +135,7 @@ ASIDE = {"name": QUARANTINE.full_name, "column": ""}
 def forget(event: Event, _: Context) -> dict[str, Any]:
     """Destroy the people's own keys, with which all that these sealed is gone at once, then forget them in stores."""
     stores = {
-        "keys": KeyValues(client("dynamodb"), settings().subjects, ("subject",)),
+        "keys": KeyValues(client("dynamodb"), settings().subjects, ("subject", "item")),
         "decisions": KeyValues(client("dynamodb"), settings().decisions, ("unit", "item")),
     }
     people = people_of(event)

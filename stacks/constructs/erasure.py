@@ -83,7 +83,7 @@ class Erasure(Construct):
             settings=ErasureSettings(
                 bucket=lake.bucket.bucket_name,
                 erasures=lake.erasures.table_name,
-                subjects=names.SUBJECTS,
+                subjects=lake.subjects.table_name,
                 decisions=lake.decisions.table_name,
                 erasure_key=lake.key.key_arn,
                 signing_key=lake.certificates.key_arn,
@@ -113,7 +113,7 @@ class Erasure(Construct):
         allow(role, ["kms:Sign"], lake.certificates.key_arn)
         verbs = ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query")
         allow(role, [f"dynamodb:{verb}" for verb in verbs], lake.erasures.table_arn)
-        people = [lake.decisions.table_arn, arn(self, "dynamodb", "table", names.SUBJECTS)]
+        people = [lake.decisions.table_arn, lake.subjects.table_arn]
         for table in people:
             allow(role, ["dynamodb:Query", "dynamodb:BatchWriteItem"], table)
         self._grant_catalogue(role)
