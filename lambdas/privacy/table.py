@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -23,12 +24,15 @@ from pyiceberg.io.pyarrow import (
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from domain.privacy.erasure.whole import rewritten
-from lambdas.privacy.objects import Place, read, write
+from domain.privacy.erasure.file import erase
+from domain.privacy.erasure.splice import Splice
+from lambdas.privacy.objects import Place
 from lambdas.privacy.restatement import Restatement, heads, kept_as
+from lambdas.privacy.upload import Remote, store
 
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.2
+FILES_AT_ONCE = 4
 MOST_IN_FILTER = 200
 """Iceberg compares bounds with so many values at most (pyiceberg, IN_PREDICATE_LIMIT)."""
 
@@ -41,9 +45,10 @@ class UnsupportedLayout(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure did to a table: data files replaced or dropped, row groups and rows, and bytes moved.
+    """What an erasure did to a table: data files replaced or dropped, row groups that held the rows, and the rows.
 
-    The snapshots are those of the main branch before and after; equal if it held no row of the subjects.
+    `bytes_read` were decoded and `bytes_written` encoded; `sent` went to S3, and `copied` it took from the old files by
+    itself.  The snapshots are those of the main branch before and after; equal if it held no row of the subjects.
     """
 
     files: int = 0
@@ -53,11 +58,15 @@ class Erased:
     bytes_written: int = 0
     snapshot_before: int | None = None
     snapshot_after: int | None = None
+    sent: int = 0
+    copied: int = 0
 
     def __add__(self, other: Erased) -> Erased:
         """Add up two parts of one erasure; the snapshots stay the first one's."""
-        counted = ("files", "row_groups", "rows", "bytes_read", "bytes_written")
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in counted})
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in COUNTED})
+
+
+COUNTED = ("files", "row_groups", "rows", "bytes_read", "bytes_written", "sent", "copied")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ def erase_ref(catalog: Catalog, table_name: str, ref: str, work: Work, notes: di
     """Remove the subjects from what one branch or tag names."""
     for pause in range(ATTEMPTS):
         table = catalog.load_table(table_name)
-        held = list(holding(table, ref, work))
+        held = holding(table, ref, work)
         if not held:
             return Erased()
         try:
@@ -123,19 +132,18 @@ def commit(table: Table, ref: str, held: Sequence[Replacement], notes: dict[str,
                 change.append_data_file(one.new)
 
 
-def holding(table: Table, ref: str, work: Work) -> Iterator[Replacement]:
+def holding(table: Table, ref: str, work: Work) -> list[Replacement]:
     """Find the data files that hold the subjects, and write what stands in their place."""
     snapshot = table.metadata.refs[ref].snapshot_id
-    for task in table.scan(row_filter=condition(work), snapshot_id=snapshot).plan_files():
-        if task.delete_files:
-            raise UnsupportedLayout(
-                f"file: {task.file.file_path} has rows deleted beside it (merge-on-read); compact the table first"
-            )
-        path = task.file.file_path
-        if path not in work.done:
-            work.done[path] = replacement(table, task.file, work)
-        if (found := work.done[path]) is not None:
-            yield found
+    tasks = list(table.scan(row_filter=condition(work), snapshot_id=snapshot).plan_files())
+    if beside := next((task.file.file_path for task in tasks if task.delete_files), None):
+        raise UnsupportedLayout(f"file: {beside} has rows deleted beside it (merge-on-read); compact the table first")
+    new = [task.file for task in tasks if task.file.file_path not in work.done]
+    with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
+        for file, found in zip(new, pool.map(lambda file: replacement(table, file, work), new), strict=True):
+            work.done[file.file_path] = found
+    found_all = (work.done[task.file.file_path] for task in tasks)
+    return [found for found in found_all if found is not None]
 
 
 def condition(work: Work) -> BooleanExpression:
@@ -151,17 +159,18 @@ def replacement(table: Table, old: DataFile, work: Work) -> Replacement | None:
             f"file: {old.file_path} is of partition spec {old.spec_id}, the table's is "
             f"{table.metadata.default_spec_id}; rewrite the table's data files first"
         )
-    content = read(client("s3"), Place.of(old.file_path))
-    new, rows = rewritten(pa.py_buffer(content), work.column, work.subjects)
-    if not rows:
+    source = Remote(client("s3"), Place.of(old.file_path), old.file_size_in_bytes)
+    done = erase(source, work.column, work.subjects)
+    if done is None:
         return None
-    groups = pq.read_metadata(pa.BufferReader(content)).num_row_groups
-    cost = Erased(1, groups, rows, len(content), len(new or b""))
-    if new is None:
+    cost = Erased(1, done.groups, done.rows, done.decoded, done.encoded)
+    if done.left is None:
         return Replacement(old, None, cost)
     path = table.location_provider().new_data_location(f"{uuid.uuid4()}.parquet")
-    write(client("s3"), Place.of(path), new)
-    return Replacement(old, described(table, old, path, pq.read_metadata(pa.BufferReader(new)), len(new)), cost)
+    moved = store(source, done, Place.of(path))
+    size = done.left.size if isinstance(done.left, Splice) else len(done.left)
+    cost = replace(cost, sent=moved.sent, copied=moved.copied)
+    return Replacement(old, described(table, old, path, done.metadata, size), cost)
 
 
 def described(table: Table, old: DataFile, path: str, metadata: pq.FileMetaData, size: int) -> DataFile:

@@ -142,10 +142,11 @@ def written(users: Sequence[str | None], group: int = 10, slack: bool = False, *
         write_with_slack(table, sink, group, **options)
     else:
         pq.write_table(table, sink, row_group_size=group, **options)
-    return sink.getvalue().to_pybytes()
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
-def any_users(count: int = 60) -> list[str | None]:
+def any_users(count: int = 60) -> list[str]:
     return sorted(f"u-{number % 20:02d}-someone" if number % 9 else SUBJECT for number in range(count))
 
 
