@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -59,7 +59,7 @@ class DataKeys:
             TableName=self.table,
             Key=_key(purpose, version),
             UpdateExpression="SET revoked = :moment",
-            ConditionExpression="attribute_exists(wrapped)",
+            ConditionExpression="attribute_exists(purpose)",
             ExpressionAttributeValues={":moment": {"S": _now()}},
         )
 
@@ -213,6 +213,27 @@ class Warm:
         if new := [subject for subject in subjects if subject not in self._own]:
             self._own.update(self.subjects.of(new, ring))
         return self._own
+
+
+class Where(Protocol):
+    """The settings of a function that uses keys: two tables, and the KMS key that wraps."""
+
+    @property
+    def keys(self) -> str:
+        """Name the table of data keys."""
+
+    @property
+    def subjects(self) -> str:
+        """Name the table of subjects' keys."""
+
+    @property
+    def privacy_key(self) -> str:
+        """Name the KMS key that wraps."""
+
+
+def warm(dynamodb: Any, kms: Any, where: Where) -> Warm:
+    """Open the keys where a function's settings say; nothing is asked yet."""
+    return Warm(DataKeys(dynamodb, kms, where.keys, where.privacy_key), SubjectKeys(dynamodb, where.subjects))
 
 
 def _key(purpose: str, version: int) -> dict[str, Any]:

@@ -27,16 +27,18 @@ PACKAGES = {
     "arrow": {"pyarrow", "msgspec", "pybase64"},
     "iceberg": {"pyarrow", "msgspec", "pyiceberg"},
     "numpy": {"pyarrow", "numpy"},
+    "arrow and privacy": {"pyarrow", "msgspec", "pybase64", "numpy", "cryptography"},
+    "iceberg and privacy": {"pyarrow", "msgspec", "pyiceberg", "numpy", "cryptography"},
     "kafka": {"confluent_kafka", "aws_msk_iam_sasl_signer"},
 }
 COMPUTES = ROOT / "domain" / "experiment" / "policies" / "best.py"
 """What policies import when they weigh what they have earned, and not before: deciding does not."""
 
 FUNCTIONS = {
-    "ingest/consume": "arrow",
+    "ingest/consume": "arrow and privacy",
     "ingest/commit": "iceberg",
     "ingest/conserve": "iceberg",
-    "ingest/redrive": "iceberg",
+    "ingest/redrive": "iceberg and privacy",
     "ingest/replay": None,
     "ingest/scale": None,
     "ingest/sweep": "arrow",

@@ -9,6 +9,9 @@ TOKENS, PRESERVED, FIELDS, SUBJECTS = "tokens", "preserved", "fields", "subjects
 SIZES = {TOKENS: 64, PRESERVED: 32, FIELDS: 32, SUBJECTS: 32}
 """What keys are for, and their bytes: AES-SIV takes two keys of AES-256."""
 
+SEALED_BYTES = b"\0s"
+"""How sealed bytes begin in a column of bytes: no JSON and no frame begins so."""
+
 
 class KeyUnavailable(RuntimeError):
     """A key is missing or revoked: what needs it must wait, since nothing may rest in clear."""

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from domain.privacy import spelling
 from domain.privacy.aes import block, doubled, xor
 from domain.privacy.columns import changed
-from domain.privacy.keyring import FIELDS, SUBJECTS, DataKey, Keyring, KeyUnavailable, SubjectKey
+from domain.privacy.keyring import FIELDS, SEALED_BYTES, SUBJECTS, DataKey, Keyring, KeyUnavailable, SubjectKey
 from domain.privacy.siv import NotAuthentic
 
 SEALED, SHREDDABLE = "s", "k"
 SALT, NONCE, KEY_ID, KEY_BYTES = 12, 12, 8, 32
-BINARY = b"\0"
-"""Stands before sealed bytes where a column holds bytes: no JSON and no frame begins so."""
+BINARY = SEALED_BYTES[:1]
+"""Stands before sealed bytes where a column holds bytes."""
 
 Chunk: TypeAlias = "pa.Array | pa.ChunkedArray"
 T = TypeVar("T", str, bytes)
@@ -77,7 +77,7 @@ def unsealed(text: T, ring: Keyring, context: str) -> T:
 
 def is_sealed(payload: bytes) -> bool:
     """Tell whether bytes of a column of bytes are sealed."""
-    return payload.startswith(BINARY + SEALED.encode())
+    return payload.startswith(SEALED_BYTES)
 
 
 def subject_key_id(text: str) -> bytes:

@@ -83,10 +83,9 @@ def protect() -> Protect:
 @cache
 def keys() -> Warm:
     """Open the keys, once for a warm process."""
-    from lambdas.keys import DataKeys, SubjectKeys, Warm  # noqa: PLC0415  # as above
+    from lambdas.keys import warm  # noqa: PLC0415  # as above
 
-    dynamodb, found = client("dynamodb"), settings()
-    return Warm(DataKeys(dynamodb, client("kms"), found.keys, found.privacy_key), SubjectKeys(dynamodb, found.subjects))
+    return warm(client("dynamodb"), client("kms"), settings())
 
 
 def origin(records: Sequence[dict[str, Any]]) -> Shard:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from itertools import islice
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 from pyiceberg.catalog import Catalog
@@ -18,12 +18,16 @@ from domain.ingest.asked import Refused, Window
 from domain.ingest.batch import SEQUENCE_DIGITS
 from domain.ingest.bridge import Bridge, connect
 from domain.ingest.redrive import ANY, FAILED_BATCH, REASONS, Aside, Key, Verdict, judge
+from domain.privacy.keyring import SEALED_BYTES
 from domain.tables import QUARANTINE, REDRIVEN
 from lambdas.catalogue import open_catalogue
 from lambdas.ingest import rows
 from lambdas.ingest.bucket import Bucket
 from lambdas.ingest.given_up import GivenUp, Queue, rescue
 from lambdas.ingest.settings import RedriveSettings
+
+if TYPE_CHECKING:
+    from lambdas.keys import Warm
 from lambdas.ingest.stream import Broker, Kafka, Kinesis
 
 FIELDS = ("reason", "from", "to", "send")
@@ -122,7 +126,7 @@ class Redrive:
         """Read what a day's quarantine holds for a reason."""
         equal = {} if reason == ANY else {"reason": reason}
         for row in rows.read(self.catalog, QUARANTINE, rows.within(day, **equal), ASIDE_COLUMNS):
-            yield Aside(**row)
+            yield Aside(**row | {"payload": in_clear(row["payload"])})
 
     def fresh(self, aside: Aside, known: set[Key]) -> bool:
         """Tell whether an event was not redriven yet, and count it if it was; from now on it counts as redriven."""
@@ -202,6 +206,23 @@ def days(catalog: Catalog, reason: str, window: Window) -> list[Window]:
         Window(max(start, window.start or start), min(end, window.end or end))
         for start, end in zip(starts, ends, strict=True)
     ]
+
+
+def in_clear(payload: bytes) -> bytes:
+    """Open what was set aside, if privacy was on when it was; raise KeyUnavailable if its key is gone."""
+    if not payload.startswith(SEALED_BYTES):
+        return payload
+    from domain.privacy.sealing import unsealed  # noqa: PLC0415  # with its layer, only where privacy is on
+
+    return unsealed(payload, keys().ring(), "quarantine.payload")
+
+
+@cache
+def keys() -> Warm:
+    """Open the keys, once for a warm process."""
+    from lambdas.keys import warm  # noqa: PLC0415  # as above
+
+    return warm(client("dynamodb"), client("kms"), settings())
 
 
 def ledger(catalog: Catalog, day: Window) -> set[Key]:

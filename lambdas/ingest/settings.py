@@ -73,6 +73,9 @@ class RedriveSettings(Settings):
     queue: str
     cluster: str = ""
     bridge: str = ""
+    keys: str = ""
+    subjects: str = ""
+    privacy_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,8 @@ def forget() -> None:
     for committer in (commit, redrive, conserve):
         committer.catalog.cache_clear()
     consume.positions.cache_clear()
+    for reader in (consume, redrive):
+        reader.keys.cache_clear()
 
 
 @pytest.fixture
