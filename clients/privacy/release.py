@@ -61,7 +61,8 @@ def refuse_useless(dataset: Dataset, planned: tuple[Plan, ...], epsilon: float, 
             least = enough(dataset, number, epsilon)
             fix = f"it would be off by {error:,.4g}; {wanted:,.4g} is the most worth publishing"
             fix += f", which takes EPSILON={least:g}" if least else ", which no budget of this dataset reaches"
-            raise RefusedRelease(f"epsilon for {dataset.name}.{plan.question.name}", epsilon, f"{fix}; {left:g} is left")
+            field = f"epsilon for {dataset.name}.{plan.question.name}"
+            raise RefusedRelease(field, epsilon, f"{fix}; {left:g} is left")
 
 
 def enough(dataset: Dataset, number: int, epsilon: float) -> float | None:
