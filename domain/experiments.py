@@ -35,3 +35,19 @@ RANKING = Experiment(
 )
 
 EXPERIMENTS: dict[str, Experiment] = {experiment.name: experiment for experiment in (CHECKOUT, COLOUR, RANKING)}
+
+READOUTS = "readouts/"
+"""Where in the lake's bucket the pages are, in a folder for each experiment."""
+
+
+class NotDeclared(ValueError):
+    """An experiment that nobody declared; the message names those that are."""
+
+
+def declared(name: str) -> Experiment:
+    """Find an experiment by its name; raise NotDeclared for one that is not there."""
+    if name not in EXPERIMENTS:
+        raise NotDeclared(
+            f"experiment is {name!r}, which is not declared: name one of {', '.join(sorted(EXPERIMENTS))}"
+        )
+    return EXPERIMENTS[name]

@@ -11,15 +11,19 @@ from constructs import Construct
 
 from domain.events import EVENTS
 from domain.experiment.declaration import check
-from domain.experiments import EXPERIMENTS
-from lambdas.experiment.settings import DecideSettings, LearnSettings
+from domain.experiments import EXPERIMENTS, READOUTS
+from domain.tables import STATISTICS
+from lambdas.experiment.settings import DecideSettings, LearnSettings, ReportSettings
 from stacks import names
+from stacks.arns import arn
 from stacks.config import Config
 from stacks.constructs.function import Function
-from stacks.constructs.grants import grant_files, grant_key
+from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
 from stacks.lake import LakeStack, way_in
 
+AT_SIX = events.Schedule.cron(hour="6", minute="0")  # the day has been summed up
+EVERYTHING = events.RuleTargetInput.from_object({})
 MINUTE = events.Schedule.rate(Duration.minutes(1))
 
 
@@ -33,6 +37,7 @@ class ExperimentStack(Stack):
         self.numpy = Layer(self, "Numpy", name="numpy")
         self._decide()
         self._learn()
+        self._report()
 
     def _decide(self) -> None:
         lake, to = self.lake, way_in(self.lake, self.config)
@@ -88,6 +93,29 @@ class ExperimentStack(Stack):
         allow(learn.role, [f"dynamodb:{verb}" for verb in verbs], lake.bandits.table_arn)
         events.Rule(
             self, "EveryMinute", schedule=MINUTE, targets=[targets.LambdaFunction(learn.function, retry_attempts=0)]
+        )
+
+    def _report(self) -> None:
+        bucket = self.lake.bucket
+        report = Function(
+            self,
+            "Report",
+            name=names.REPORT,
+            module="experiment.report",
+            settings=ReportSettings(bucket=bucket.bucket_name, workgroup=names.WORKGROUP),
+            config=self.config,
+            layers=[self.numpy, Layer(self, "Scipy", name="scipy")],
+            timeout=Duration.minutes(5),
+            memory_mb=1769,
+        )
+        grant_tables(report.role, bucket, reads=[STATISTICS])
+        grant_files(report.role, bucket, reads=["athena/"], writes=["athena/", READOUTS], lists=["athena/"])
+        grant_key(report.role, self.lake.key)
+        verbs = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")
+        allow(report.role, [f"athena:{verb}" for verb in verbs], arn(self, "athena", "workgroup", names.WORKGROUP))
+        allow(report.role, ["s3:GetBucketLocation"], bucket.bucket_arn)  # Athena asks it of where results go
+        events.Rule(
+            self, "EveryMorning", schedule=AT_SIX, targets=[targets.LambdaFunction(report.function, event=EVERYTHING)]
         )
 
 

@@ -28,6 +28,7 @@ PREDICT = "rivermill-predict"
 START = "rivermill-start"
 DECIDE = "rivermill-decide"
 LEARN = "rivermill-learn"
+REPORT = "rivermill-report"
 DETOKENIZE = "rivermill-detokenize"
 ERASURE_REQUEST = "rivermill-erasure-request"
 ERASURE = "rivermill-erasure"
@@ -49,6 +50,7 @@ FUNCTIONS = (
     PREDICT,
     DECIDE,
     LEARN,
+    REPORT,
     ERASURE_REQUEST,
     ERASURE,
 )

@@ -35,6 +35,7 @@ WILDCARDS = {
     "glue:table/features/*": "the same",
     "<lake>/published/*": "what was anonymized or released, for the analyst",
     "<lake>/certificates/*": OBJECTS,
+    "<lake>/readouts/*": OBJECTS,
     "states:execution:rivermill-erase:*": "executions are named as they are started",
     "logs:log-group:/aws-glue/*": "Glue names the log groups of its jobs",
     "logs:log-group:/aws/sagemaker/*": "SageMaker names the log groups of its jobs and endpoints",

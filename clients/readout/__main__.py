@@ -11,17 +11,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from clients.athena import QueryRefused, ask
 from clients.readout.table import lines
-from domain.experiment.declaration import Experiment
 from domain.experiment.page.page import files
 from domain.experiment.readout import NoStatistics, Readout, read
 from domain.experiment.statistics import answered, question, snapshots
-from domain.experiments import EXPERIMENTS
+from domain.experiments import NotDeclared, declared
 
 RUN = 'aws glue start-job-run --job-name rivermill-readout --arguments \'{"--day":"YYYY-MM-DD","--run":"readout"}\''
-
-
-class NotDeclared(ValueError):
-    """An experiment that nobody declared; the message names those that are."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,14 +45,6 @@ def write(readout: Readout, folder: Path) -> Path:
     for name, text in files(readout).items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder / "page.html"
-
-
-def declared(name: str) -> Experiment:
-    """Find an experiment by its name; raise NotDeclared for one that is not declared."""
-    if name not in EXPERIMENTS:
-        known = ", ".join(sorted(EXPERIMENTS))
-        raise NotDeclared(f"EXPERIMENT is {name!r}, which is not declared: name one of {known}")
-    return EXPERIMENTS[name]
 
 
 if __name__ == "__main__":

@@ -9,15 +9,14 @@ from datetime import date, datetime, time, timedelta, timezone
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from clients.readout.__main__ import declared
-from clients.readout.athena import ask
-from clients.readout.lake import CannotBeRead
+from clients.athena import QueryRefused, ask_by_column
 from domain.events import EVENTS
 from domain.experiment.declaration import Experiment, InvalidExperiment, check
 from domain.experiment.history import NoHistory, Window, history, last_day, question, unknown_conditions
 from domain.experiment.planning import Advice, CannotBePlanned, advise, share_of_all
-from domain.experiments import EXPERIMENTS
+from domain.experiments import EXPERIMENTS, NotDeclared, declared
 
+REFUSALS = (NotDeclared, QueryRefused, NoHistory, CannotBePlanned, InvalidExperiment)
 HEAD = ("design", "units", "days", "likely", "power", "kept")
 WIDTHS = (18, 12, 8, 8, 8, 14)
 
@@ -32,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         experiment = declared(asked.experiment)
         check(EXPERIMENTS.values(), EVENTS)
         advice = planned(experiment, window(experiment, asked.until))
-    except (CannotBeRead, NoHistory, CannotBePlanned, InvalidExperiment, BotoCoreError, ClientError) as refusal:
+    except (*REFUSALS, BotoCoreError, ClientError) as refusal:
         print(f"rivermill: {refusal}", file=sys.stderr)
         return 2
     print("\n".join(lines(advice)))
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def window(experiment: Experiment, until: str | None) -> Window:
     """Choose the last days that are over, as many as the plan has if the lake has them."""
-    [found] = ask(last_day())
+    [found] = ask_by_column(last_day())
     if not found["last"]:
         raise NoHistory("the lake has no page view: nothing is known from which to plan")
     first, last = (date.fromisoformat(found[end][:10]) for end in ("first", "last"))
@@ -59,7 +58,8 @@ def planned(experiment: Experiment, past: Window) -> Advice:
     """Ask for the past of every outcome that the plan hangs on."""
     outcomes = (experiment.primary, *(guardrail.outcome for guardrail in experiment.guardrails))
     known = {
-        outcome.name: history(outcome, ask(question(experiment, outcome, past)), past.days) for outcome in outcomes
+        outcome.name: history(outcome, ask_by_column(question(experiment, outcome, past)), past.days)
+        for outcome in outcomes
     }
     return advise(experiment, known)
 

@@ -28,3 +28,11 @@ class LearnSettings(Settings):
     bucket: str
     decisions: str
     bandits: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSettings(Settings):
+    """Where pages go, and the Athena workgroup that is asked for statistics."""
+
+    bucket: str
+    workgroup: str

@@ -22,9 +22,9 @@ from domain.ingest.commits import WITNESS, places, position
 from domain.ingest.conservation import Chain, Entry, Gap, Proof, chain, culprits, differences
 from domain.ingest.receipts import ROOT, DataFile, shard_prefix
 from domain.tables import ACCOUNTS
+from lambdas.athena import Athena
 from lambdas.catalogue import open_catalogue
 from lambdas.ingest import questions, rows
-from lambdas.ingest.athena import Athena
 from lambdas.ingest.bucket import Bucket
 from lambdas.ingest.settings import ConserveSettings
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from clients.readout.athena import ask
+from clients.athena import ask_by_column
 from clients.readout.plan import main
 from domain.contract.arrow import arrow_schema
 from domain.contract.iceberg import iceberg_schema
@@ -129,7 +129,7 @@ def by_hand(events: dict[str, list[dict[str, Any]]], outcome: Outcome, countries
 def test_the_past_is_what_walking_through_its_events_finds(lake: Any, outcome: Outcome) -> None:
     experiment = replace(TRIAL, eligibility=(Condition(key="country", values=("DE",)),))
 
-    found = history(outcome, ask(question(experiment, outcome, PAST)), PAST.days)
+    found = history(outcome, ask_by_column(question(experiment, outcome, PAST)), PAST.days)
 
     expected = by_hand(lake, outcome, ("DE",))
     assert found.newcomers == expected.newcomers

@@ -20,8 +20,9 @@ from domain.contract.iceberg import iceberg_schema
 from domain.events import EVENTS
 from domain.ingest.receipts import shard_prefix
 from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW
-from lambdas.ingest import athena, conserve, rows
-from lambdas.ingest.athena import Athena, QueryFailed
+from lambdas import athena
+from lambdas.athena import Athena, QueryFailed
+from lambdas.ingest import conserve, rows
 from lambdas.ingest.registration import describe
 from local.cloud import Cloud
 from tests.domain.contract.strategies import NOW
