@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 from uuid import uuid4
 from xml.sax.saxutils import escape  # writes only
 
 from moto.iam.access_control import PermissionResult
 from moto.s3 import models
-from moto.s3.exceptions import InvalidRange
+from moto.s3.exceptions import InvalidRange, PreconditionFailed
 from moto.s3.responses import S3Response
 
 from local.cloud import Cloud
@@ -39,6 +40,8 @@ def install(cloud: Cloud) -> None:
     models.S3Backend.list_objects = _alone(models.S3Backend.list_objects)
     S3Response.list_objects_v2 = _written_plainly(S3Response.list_objects_v2)
     S3Response.get_object = _ranged(S3Response.get_object)
+    S3Response.upload_part_copy = _of_one_source(S3Response.upload_part_copy)
+    S3Response._key_response_post = _over_one_object(S3Response._key_response_post)
     for change in ("_key_response_put", "_key_response_delete", "_key_response_post"):
         setattr(S3Response, change, _alone(getattr(S3Response, change)))
 
@@ -144,6 +147,43 @@ def _alone(work: Callable[..., Any]) -> Callable[..., Any]:
             return work(*arguments, **keywords)
 
     return locked
+
+
+def _of_one_source(copy_part: Callable[..., Any]) -> Callable[..., Any]:
+    """Copy a part only of the object that is meant, which moto does not look at."""
+
+    @functools.wraps(copy_part)
+    def checked(response: Any) -> Any:
+        source = urlsplit(response.headers["x-amz-copy-source"])
+        bucket, key = unquote(source.path).lstrip("/").split("/", 1)
+        version = parse_qs(source.query).get("versionId", [None])[0]
+        _match(response, "x-amz-copy-source-If-Match", lambda: response.backend.get_object(bucket, key, version))
+        return copy_part(response)
+
+    return checked
+
+
+def _over_one_object(post: Callable[..., Any]) -> Callable[..., Any]:
+    """Complete an upload only over the object that is meant, which moto does not look at."""
+
+    @functools.wraps(post)
+    def checked(response: Any, *asked: Any) -> Any:
+        _, _, bucket, query, key = asked
+        if "uploadId" in query:
+            _match(response, "If-Match", lambda: response.backend.get_object(bucket, key))
+        return post(response, *asked)
+
+    return checked
+
+
+def _match(response: Any, condition: str, found: Callable[[], Any]) -> None:
+    """Raise PreconditionFailed if a request names another ETag than the object has."""
+    wanted = response.headers.get(condition)
+    if wanted is None:
+        return
+    held = found()
+    if held is None or wanted.strip('"') != held.etag.strip('"'):
+        raise PreconditionFailed(condition)
 
 
 def _written_plainly(list_objects: Callable[..., Any]) -> Callable[..., Any]:

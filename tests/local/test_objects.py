@@ -63,6 +63,38 @@ def test_one_of_many_first_writers_wins(cloud: Cloud, bucket: str, attempt: int)
         assert sum(writers.map(write, range(16))) == 1
 
 
+def begun(cloud: Cloud, bucket: str, key: str) -> dict[str, str]:
+    """Begin to write an object of parts, and name it as later calls do."""
+    where = {"Bucket": bucket, "Key": key}
+    return {**where, "UploadId": cloud.client("s3").create_multipart_upload(**where)["UploadId"]}
+
+
+def test_a_part_is_copied_only_of_the_object_that_is_meant(cloud: Cloud, bucket: str) -> None:
+    s3, upload = cloud.client("s3"), begun(cloud, bucket, "copied")
+    etag = s3.head_object(Bucket=bucket, Key="content")["ETag"]
+    asked = {**upload, "PartNumber": 1, "CopySource": f"{bucket}/content", "CopySourceRange": "bytes=5-9"}
+
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.upload_part_copy(**asked, CopySourceIfMatch='"0"')
+    part = s3.upload_part_copy(**asked, CopySourceIfMatch=etag)["CopyPartResult"]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    assert s3.get_object(Bucket=bucket, Key="copied")["Body"].read() == CONTENT[5:10]
+
+
+def test_an_upload_is_completed_only_over_the_object_that_is_meant(cloud: Cloud, bucket: str) -> None:
+    s3 = cloud.client("s3")
+    old = s3.put_object(Bucket=bucket, Key="over", Body=b"old")["ETag"]
+    upload = begun(cloud, bucket, "over")
+    part = s3.upload_part(**upload, PartNumber=1, Body=b"new")
+    made = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.complete_multipart_upload(**upload, MultipartUpload=made, IfMatch='"0"')
+    assert s3.get_object(Bucket=bucket, Key="over")["Body"].read() == b"old"
+    s3.complete_multipart_upload(**upload, MultipartUpload=made, IfMatch=old)
+    assert s3.get_object(Bucket=bucket, Key="over")["Body"].read() == b"new"
+
+
 def test_a_policy_that_asks_for_tls_does_not_lock_the_laptop_out(cloud: Cloud, bucket: str) -> None:
     deny = {
         "Effect": "Deny",
