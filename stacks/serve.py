@@ -8,10 +8,12 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
+from domain.experiments import EXPERIMENTS
+from domain.serve.variants import governing
 from lambdas.serve.settings import DeploySettings, PredictSettings
 from sagemaker_jobs.propensity.settings import SERVE_ENVIRONMENT
 from stacks import names
-from stacks.arns import arn, colon_arn
+from stacks.arns import arn, colon_arn, function_arn
 from stacks.config import Config
 from stacks.constructs.bundles import baseline
 from stacks.constructs.container_role import container_role
@@ -93,6 +95,7 @@ class ServeStack(Stack):
                 instance_type=self.config.endpoint_instance,
                 instance_count=str(self.config.endpoint_instances),
                 alarms=",".join(names.ENDPOINT_ALARMS),
+                packages=arn(self, "sagemaker", "model-package", names.PROPENSITY),
             ),
             config=self.config,
             timeout=Duration.minutes(1),
@@ -106,13 +109,16 @@ class ServeStack(Stack):
             "Predict",
             name=names.PREDICT,
             module="serve.predict",
-            settings=PredictSettings(endpoint=names.PROPENSITY),
+            settings=PredictSettings(endpoint=names.PROPENSITY, decide=names.DECIDE),
             config=self.config,
             timeout=Duration.seconds(29),
             memory_mb=512,
         )
         endpoint = arn(self, "sagemaker", "endpoint", names.PROPENSITY)
         predict.role.add_to_policy(iam.PolicyStatement(actions=["sagemaker:InvokeEndpoint"], resources=[endpoint]))
+        if governing(EXPERIMENTS):
+            decide = function_arn(self, names.DECIDE)
+            predict.role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[decide]))
         url = predict.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
         CfnOutput(self, "PredictUrl", value=url.url, description="Where predictions are asked for, with SigV4")
 

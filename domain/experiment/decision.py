@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from domain.experiment.features import Value
 ASSIGNED, KEPT = "assigned", "kept"
 STALE = "stale_weights"
 NOT_ELIGIBLE, HELD_OUT, OUT_OF_SPAN = "not_eligible", "held_out", "out_of_span"
+PROMOTED = "promoted"
 WITHDRAWN, UNAVAILABLE = "arm_withdrawn", "unavailable"
 FALLBACKS = (STALE, UNAVAILABLE)
 """Reasons that say something of the platform, not of the unit."""
@@ -55,11 +56,11 @@ def decide(
 
 
 def control(experiment: Experiment, unit: str, reason: str) -> Decision:
-    """Give the control to a unit that is not part of the experiment, or for which nothing better can be said."""
+    """Give the control, or what was promoted, to a unit that is not part of it or of which nothing better is known."""
     return Decision(
         experiment=experiment.name,
         unit=unit,
-        arm=experiment.control,
+        arm=experiment.promoted or experiment.control,
         propensity=1.0,
         decision_id=None,
         reason=reason,
@@ -87,6 +88,8 @@ def because(decision: Decision, reason: str) -> Decision:
 
 def excluded(experiment: Experiment, unit: str, context: Mapping[str, Value]) -> str | None:
     """Say why a unit is not part of the experiment, if it is not."""
+    if experiment.promoted:
+        return PROMOTED
     if is_held_out(experiment, unit):
         return HELD_OUT
     if not is_in_span(experiment, unit):
@@ -115,6 +118,13 @@ def decision_id(experiment: str, unit: str, arm: str) -> str:
     """
     said = "\x00".join((experiment, unit, arm)).encode("utf-8", "surrogatepass")
     return f"x-{hashlib.blake2b(said, digest_size=16).hexdigest()}"
+
+
+def said_of(decision: Decision) -> dict[str, Any]:
+    """Write a decision as an answer holds it."""
+    said = asdict(decision)
+    said["decision"] = said.pop("decision_id")
+    return said
 
 
 def exposure(decision: Decision, at: datetime) -> dict[str, Any]:

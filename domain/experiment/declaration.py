@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # who only decides needs no events
     from domain.schema import Column, Record
 
 NUMBERS = (int, float, bool)
+MAIN_VARIANT = "main"
+MOST_VARIANTS = 10  # SageMaker endpoint quotas
+VARIANT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # SageMaker's ProductionVariant
 
 
 class InvalidExperiment(ValueError):
@@ -49,10 +53,14 @@ class Design(str, Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One of the things that a unit may get, and its share beside the other arms' weights."""
+    """One of the things that a unit may get, and its share beside the other arms' weights.
+
+    `model` is the version of a model package: the arm's units are then served by that model behind the endpoint.
+    """
 
     name: str
     weight: float = 1.0
+    model: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +123,8 @@ class Experiment:
     `features` of the context, which each request must have.  Each arm that is not `frozen`
     keeps at least the share `floor`; rewards of decisions that are `half_life_hours` old weigh half.  What a unit got
     is kept for a bandit, and where `sticky` says so: then it keeps its first arm whatever the weights become.
+
+    Everybody gets the arm that is `promoted`, and nobody is exposed any more: the question is answered.
     """
 
     name: str
@@ -130,6 +140,7 @@ class Experiment:
     half_life_hours: float | None = None
     frozen: tuple[str, ...] = ()
     sticky: bool = False
+    promoted: str = ""
     layer: str = "default"
     span: tuple[float, float] = (0.0, 1.0)
     holdout: float = 0.0
@@ -142,6 +153,11 @@ class Experiment:
     def outcomes(self) -> tuple[Outcome, ...]:
         """Every outcome that is read, the primary first."""
         return (self.primary, *self.secondary, *(guardrail.outcome for guardrail in self.guardrails))
+
+    @property
+    def has_models(self) -> bool:
+        """Whether arms are models behind the endpoint."""
+        return any(arm.model is not None for arm in self.arms)
 
     @property
     def is_contextual(self) -> bool:
@@ -168,6 +184,7 @@ def check(experiments: Iterable[Experiment], events: Mapping[str, type[Record]])
         _check_shares(experiment)
         _check_stopping(experiment)
         _check_bandit(experiment)
+        _check_models(experiment)
         _check_guardrails(experiment)
         for outcome in experiment.outcomes:
             _check_outcome(experiment, outcome, events)
@@ -220,6 +237,23 @@ def _check_bandit(experiment: Experiment) -> None:
     life = experiment.half_life_hours
     if life is not None and not (math.isfinite(life) and life > 0):
         raise _refuse(experiment, "half_life_hours", life, "give a number of hours above 0, or none")
+
+
+def _check_models(experiment: Experiment) -> None:
+    names = [arm.name for arm in experiment.arms]
+    if experiment.promoted and experiment.promoted not in names:
+        raise _refuse(experiment, "promoted", experiment.promoted, f"name one of {', '.join(names)}, or none")
+    if not experiment.has_models:
+        return
+    models = [arm.model for arm in experiment.arms]
+    if None in models or len(set(models)) < len(models) or min(model or 0 for model in models) < 1:
+        raise _refuse(experiment, "arms.model", models, "give every arm the version of another model package, from 1")
+    if len(models) > MOST_VARIANTS:
+        raise _refuse(experiment, "arms", names, f"an endpoint has at most {MOST_VARIANTS} variants")
+    for name in names:
+        if not VARIANT_NAME.fullmatch(name) or (name == MAIN_VARIANT and name != experiment.control):
+            fix = f"a variant is named by it: letters, digits and inner hyphens, at most 63, and not {MAIN_VARIANT!r}"
+            raise _refuse(experiment, "arms.name", name, fix)
 
 
 def _check_features(experiment: Experiment) -> None:
@@ -314,6 +348,9 @@ def _check_field(
 
 def _check_together(experiments: Sequence[Experiment]) -> None:
     for first, second in combinations(experiments, 2):
+        if first.has_models and second.has_models:
+            fix = f"{first.name!r} has the endpoint already: end it, or promote one of its arms and take it out"
+            raise _refuse(second, "arms.model", [arm.model for arm in second.arms], fix)
         if first.name == second.name:
             raise _refuse(second, "name", second.name, "name each experiment once")
         if first.layer == second.layer and max(first.span[0], second.span[0]) < min(first.span[1], second.span[1]):

@@ -9,6 +9,7 @@ from typing import Any
 from domain.serve.refusal import InvalidRequest
 
 JSON = "application/json"
+OK = 200
 
 
 def posted(event: dict[str, Any], bytes_max: int) -> bytes:
@@ -26,6 +27,11 @@ def posted(event: dict[str, Any], bytes_max: int) -> bytes:
             "is too large", field="body", value=len(body), fix=f"send at most {bytes_max} bytes", status=413
         )
     return body
+
+
+def as_posted(body: str) -> dict[str, Any]:
+    """Write a POST's event, for a function that is invoked by another one."""
+    return {"requestContext": {"http": {"method": "POST"}}, "body": body, "isBase64Encoded": False}
 
 
 def answer(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:

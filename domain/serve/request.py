@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from domain.schema import Column
@@ -15,7 +16,7 @@ BYTES_MAX = 1_048_576  # a row is about 400 bytes of JSON
 
 Row = dict[str, Any]
 
-__all__ = ["BYTES_MAX", "ROWS_MAX", "InvalidRequest", "Row", "check", "read"]
+__all__ = ["BYTES_MAX", "ROWS_MAX", "Asked", "InvalidRequest", "Row", "check", "read", "read_for"]
 
 
 def read(text: str | bytes, rows_max: int | None = None) -> list[Row]:
@@ -30,6 +31,28 @@ def read(text: str | bytes, rows_max: int | None = None) -> list[Row]:
         found = sorted(body) if isinstance(body, dict) else type(body).__name__
         raise InvalidRequest("is not a request", field="body", value=found, fix='send {"instances": [{…}, …]} alone')
     return check(body["instances"], rows_max)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person's request asks: rows to score and, for an experiment of models, for whom and in which context."""
+
+    rows: list[Row]
+    unit: object = None
+    context: object = None
+
+
+def read_for(text: str | bytes, rows_max: int | None = None) -> Asked:
+    """Read `{"instances": […], "unit": "u-1", "context": {…}}`, where unit and context may be left out.
+
+    These two are as they came; raises InvalidRequest as `read` does.
+    """
+    body = _parse(text)
+    if not isinstance(body, dict) or not {"instances"} <= set(body) <= {"instances", "unit", "context"}:
+        found = sorted(body) if isinstance(body, dict) else type(body).__name__
+        fix = 'send {"instances": [{…}, …]}, with "unit" and "context" if you like'
+        raise InvalidRequest("is not a request", field="body", value=found, fix=fix)
+    return Asked(check(body["instances"], rows_max), body.get("unit"), body.get("context"))
 
 
 def check(instances: object, rows_max: int | None = None) -> list[Row]:

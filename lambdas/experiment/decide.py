@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any
@@ -104,9 +104,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     DECISIONS.emit(1, Experiment=asked.experiment.name)
     if decision.reason in decisions.FALLBACKS:
         DECISIONS_FALLBACK.emit(1, Reason=decision.reason)
-    said = asdict(decision)
-    said["decision"] = said.pop("decision_id")
-    return answer(200, said)
+    return answer(200, decisions.said_of(decision))
 
 
 def decide(asked: Asked) -> Decision:

@@ -10,6 +10,9 @@ from typing import Any
 
 import boto3
 
+from domain.experiment.declaration import MAIN_VARIANT
+from domain.experiments import EXPERIMENTS
+from domain.serve.variants import governing, versions
 from domain.train.gate import shortages
 from lambdas.train.registry import approved, model_data_of, run_of
 from lambdas.train.settings import PlanSettings
@@ -57,8 +60,15 @@ def plan(described: dict[str, Any], run: str, day: str) -> dict[str, Any]:
 
 
 def champion(run: str) -> str:
-    """Find the model to beat: the newest approved one that is not of this very run, or the packaged baseline."""
+    """Find the model to beat: the newest approved one that is not of this very run, or the packaged baseline.
+
+    While an experiment has models for its arms, it is that of the control, and then of the promoted arm.
+    """
     packages = approved(client("sagemaker"), settings().model_package_group)
+    experiment = governing(EXPERIMENTS)
+    if experiment:
+        version = versions(experiment)[MAIN_VARIANT]
+        packages = (package for package in packages if package["ModelPackageVersion"] == version)
     return next((model_data_of(package) for package in packages if run_of(package) != run), settings().baseline_model)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from aws_cdk import App, Stack
 
+from domain.experiment.declaration import MAIN_VARIANT
 from domain.tables import PROPENSITY_FEATURES
-from lambdas.serve import deploy
 from sagemaker_jobs.propensity import package
 from stacks import names
 from stacks.constructs import bundles
@@ -43,4 +43,4 @@ def test_another_guess_or_other_rows_move_the_baseline(monkeypatch: pytest.Monke
 
 
 def test_the_stack_and_the_pipeline_mean_the_same_variant() -> None:
-    assert names.VARIANT == deploy.VARIANT
+    assert names.VARIANT == MAIN_VARIANT

@@ -44,6 +44,15 @@ def test_the_declared_experiments_can_work_together() -> None:
         ({"arms": (Arm(name="control"), Arm(name="control"))}, "each once"),
         ({"policy": "thompson"}, "policy is 'thompson'; give a policy of domain.experiment.policies"),
         ({"policy": LinUCB()}, "features is (); a contextual policy takes features of the context"),
+        ({"promoted": "old"}, "promoted is 'old'; name one of control, new"),
+        ({"arms": (Arm(name="control", model=3), Arm(name="new"))}, "arms.model is [3, None]; give every arm"),
+        ({"arms": (Arm(name="control", model=3), Arm(name="new", model=3))}, "arms.model is [3, 3]"),
+        ({"arms": (Arm(name="control", model=0), Arm(name="new", model=3))}, "arms.model is [0, 3]"),
+        (
+            {"arms": (Arm(name="control", model=1), Arm(name="main", model=3))},
+            "arms.name is 'main'; a variant is named",
+        ),
+        ({"arms": (Arm(name="control", model=1), Arm(name="a_b", model=3))}, "arms.name is 'a_b'"),
         ({"features": (AGE,)}, "no other has a use for any"),
         ({"policy": LinUCB(), "features": (AGE, AGE)}, "features is ['age', 'age']; name each key once"),
         ({"policy": LinUCB(), "features": (Number(key="age", low=9, high=9),)}, "features.age is (9, 9); give two"),
@@ -110,6 +119,15 @@ def test_spans_of_a_layer_must_not_overlap() -> None:
 def test_a_name_is_taken_once() -> None:
     with pytest.raises(InvalidExperiment, match="name each experiment once"):
         check([SOUND, replace(SOUND, layer="another")], EVENTS)
+
+
+def test_one_experiment_at_a_time_has_the_endpoint() -> None:
+    arms = (Arm(name="control", model=1), Arm(name="new", model=2))
+    first, second = replace(SOUND, arms=arms), replace(SOUND, name="other", layer="another", arms=arms)
+
+    with pytest.raises(InvalidExperiment, match="'any' has the endpoint already"):
+        check([first, second], EVENTS)
+    check([first, replace(second, arms=SOUND.arms)], EVENTS)
 
 
 def test_shares_sum_to_one() -> None:

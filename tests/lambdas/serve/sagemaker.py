@@ -14,9 +14,11 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:model-package/rivermill-propensi
 
 @dataclass
 class SageMaker:
-    """An endpoint that serves the baseline, a registry with one package, and what was created since."""
+    """An endpoint that serves the baseline, a registry with one package or some, and what was created since."""
 
     package: dict[str, Any]
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    variants: tuple[str, ...] = ("main",)
     status: str = "InService"
     config: str = "baseline"
     created: list[str] = field(default_factory=list)
@@ -26,7 +28,13 @@ class SageMaker:
 
     def describe_model_package(self, **asked: Any) -> dict[str, Any]:
         check("DescribeModelPackage", asked)
-        return self.package
+        wanted = asked["ModelPackageName"]
+        if wanted == ARN:
+            return self.package
+        if wanted not in self.others:
+            message = f"ModelPackage {wanted} does not exist."
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": message}}, "DescribeModelPackage")
+        return self.others[wanted]
 
     def create_model(self, **asked: Any) -> None:
         self._create("CreateModel", self.models, asked["ModelName"], asked)
@@ -36,12 +44,14 @@ class SageMaker:
 
     def describe_endpoint(self, **asked: Any) -> dict[str, Any]:
         check("DescribeEndpoint", asked)
-        return {"EndpointStatus": self.status, "EndpointConfigName": self.config}
+        shown = [{"VariantName": name} for name in self.variants]
+        return {"EndpointStatus": self.status, "EndpointConfigName": self.config, "ProductionVariants": shown}
 
     def update_endpoint(self, **asked: Any) -> None:
         check("UpdateEndpoint", asked)
         self.updates.append(asked)
         self.status, self.config = "Updating", asked["EndpointConfigName"]
+        self.variants = tuple(each["VariantName"] for each in self.configs[self.config]["ProductionVariants"])
 
     def _create(self, operation: str, known: dict[str, Any], name: str, asked: dict[str, Any]) -> None:
         check(operation, asked)

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from domain.experiment.declaration import Arm, Experiment
+from domain.experiments import BUYERS, EXPERIMENTS
 from lambdas.serve import deploy
 from lambdas.serve.settings import DeploySettings
 from tests.lambdas.serve.sagemaker import ARN, CloudWatch, SageMaker, any_package
@@ -17,6 +20,7 @@ def any_settings(**changes: str) -> DeploySettings:
         "instance_type": "ml.m5.large",
         "instance_count": "2",
         "alarms": "",
+        "packages": ARN.rpartition("/")[0],
     }
     return DeploySettings(**{**settings, **changes})
 
@@ -129,3 +133,83 @@ def test_another_fault_of_sagemaker_is_not_swallowed(sagemaker: SageMaker, monke
 
     with pytest.raises(ClientError, match="too many models"):
         deployed()
+
+
+def package_arn(version: int) -> str:
+    return f"{ARN.rpartition('/')[0]}/{version}"
+
+
+MODELS = Experiment(
+    name="propensity_model",
+    arms=(Arm(name="champion", model=3), Arm(name="challenger", model=5)),
+    control="champion",
+    primary=BUYERS,
+    layer="models",
+)
+
+
+@pytest.fixture
+def running(sagemaker: SageMaker, monkeypatch: pytest.MonkeyPatch) -> SageMaker:
+    """An experiment of two registered models, and a third model that the pipeline brings."""
+    monkeypatch.setitem(EXPERIMENTS, MODELS.name, MODELS)
+    for version in (5, 6):
+        model_data = f"s3://lake/models/{version}/model.tar.gz"
+        sagemaker.others[package_arn(version)] = any_package(model_data, version)
+    return sagemaker
+
+
+def test_an_experiment_s_models_stand_behind_the_endpoint_and_only_the_control_takes_what_nobody_assigned(
+    running: SageMaker,
+) -> None:
+    found = deploy.handler({}, None)
+
+    variants = running.configs[found["endpoint_config"]]["ProductionVariants"]
+    weights = {each["VariantName"]: each["InitialVariantWeight"] for each in variants}
+    assert weights == {"main": 1, "challenger": 0}
+    data = [running.models[each["ModelName"]]["PrimaryContainer"]["ModelDataUrl"] for each in variants]
+    assert data == ["s3://lake/models/job/output/model.tar.gz", "s3://lake/models/5/model.tar.gz"]
+    assert (found["held_by"], found["waits"], found["updated"]) == ("propensity_model", None, True)
+
+
+def test_a_model_that_comes_meanwhile_waits_and_both_variants_stay(running: SageMaker) -> None:
+    before = deploy.handler({}, None)
+    running.status = "InService"
+
+    found = deploy.handler({"model_package_arn": package_arn(6)}, None)
+
+    assert (found["waits"], found["updated"]) == (package_arn(6), False)
+    assert found["endpoint_config"] == before["endpoint_config"] == running.config
+    assert len(running.updates) == 1
+
+
+def test_fleets_of_other_variants_are_not_shifted_between_and_those_of_the_same_are(running: SageMaker) -> None:
+    deploy.handler({}, None)
+    running.status = "InService"
+    running.config = "another"
+    deploy.handler({}, None)
+
+    assert ["DeploymentConfig" in update for update in running.updates] == [False, True]
+
+
+def test_a_promoted_arm_serves_alone_as_the_champion(running: SageMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    deploy.handler({}, None)
+    running.status = "InService"
+    monkeypatch.setitem(EXPERIMENTS, MODELS.name, replace(MODELS, promoted="challenger"))
+
+    found = deploy.handler({}, None)
+
+    [alone] = running.configs[found["endpoint_config"]]["ProductionVariants"]
+    assert (alone["VariantName"], alone["InitialVariantWeight"]) == ("main", 1)
+    served = running.models[alone["ModelName"]]["PrimaryContainer"]["ModelDataUrl"]
+    assert served == "s3://lake/models/5/model.tar.gz"
+
+
+def test_a_model_that_nobody_registered_is_named_with_its_variant(
+    running: SageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = (MODELS.arms[0], Arm(name="challenger", model=9))
+    monkeypatch.setitem(EXPERIMENTS, MODELS.name, replace(MODELS, arms=arms))
+
+    with pytest.raises(deploy.UnknownModel, match=r"'challenger': the registry has no .*rivermill-propensity/9"):
+        deploy.handler({}, None)
+    assert running.updates == []

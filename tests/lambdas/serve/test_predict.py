@@ -6,13 +6,19 @@ import json
 import subprocess
 import sys
 import tarfile
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
+from domain.experiment.assignment import assign
+from domain.experiment.decision import Decision
+from domain.experiment.declaration import Arm, Experiment
+from domain.experiments import BUYERS, EXPERIMENTS
+from lambdas.experiment import decide
 from lambdas.serve import predict
 from lambdas.serve.settings import PredictSettings
 from sagemaker_jobs.propensity import serve
@@ -27,12 +33,15 @@ class Endpoint:
 
     model: Model
     fault: Exception | None = None
+    variants: tuple[str, ...] = ("main", "challenger")
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def invoke_endpoint(self, **asked: Any) -> dict[str, Any]:
         self.asked.append(asked)
         if self.fault:
             raise self.fault
+        if asked.get("TargetVariant", "main") not in self.variants:
+            raise refused("ValidationError")
         rows = serve.input_fn(asked["Body"], asked["ContentType"])
         answer = serve.output_fn(serve.predict_fn(rows, self.model), asked["Accept"])
         return {"Body": io.BytesIO(answer.encode())}
@@ -44,7 +53,8 @@ def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
         archive.extractall(tmp_path / "model")
     found = Endpoint(serve.model_fn(str(tmp_path / "model")))
     monkeypatch.setattr(predict, "runtime", lambda: found)
-    monkeypatch.setattr(predict, "settings", lambda: PredictSettings(endpoint="rivermill-propensity"))
+    settings = PredictSettings(endpoint="rivermill-propensity", decide="rivermill-decide")
+    monkeypatch.setattr(predict, "settings", lambda: settings)
     return found
 
 
@@ -165,3 +175,127 @@ def test_starting_the_function_imports_nothing_heavier_than_boto3() -> None:
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
 
     assert done.stdout.strip() == "set()"
+
+
+MODELS = Experiment(
+    name="propensity_model",
+    arms=(Arm(name="champion", model=3), Arm(name="challenger", model=5)),
+    control="champion",
+    primary=BUYERS,
+    layer="models",
+)
+
+
+@dataclass
+class Functions:
+    """The function that decides, without its stream; or a fault in its place."""
+
+    fault: Exception | None = None
+    exposed: list[str] = field(default_factory=list)
+
+    def invoke(self, **asked: Any) -> dict[str, Any]:
+        assert asked["FunctionName"] == "rivermill-decide"
+        if self.fault:
+            raise self.fault
+        answer = decide.handler(json.loads(asked["Payload"]), None)
+        return {"Payload": io.BytesIO(json.dumps(answer).encode())}
+
+
+@pytest.fixture
+def functions(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[Functions]:
+    found = Functions()
+    monkeypatch.setitem(EXPERIMENTS, MODELS.name, MODELS)
+    monkeypatch.setattr(predict, "functions", lambda: found)
+
+    def log(decision: Decision, _: Any) -> bool:
+        found.exposed.append(decision.unit)
+        return True
+
+    monkeypatch.setattr(decide, "_log", log)
+    decide.memory.cache_clear()
+    yield found
+    decide.memory.cache_clear()
+
+
+def requested(unit: str | None = "u-1", **more: Any) -> str:
+    return json.dumps({"instances": [any_row()], **({"unit": unit} if unit else {}), **more})
+
+
+def test_a_unit_is_scored_by_the_model_of_its_arm_and_told_which_and_exposed(
+    endpoint: Endpoint, functions: Functions
+) -> None:
+    said = [asked(requested(f"u-{number}"))[1]["decision"] for number in range(20)]
+
+    arms = [each["arm"] for each in said]
+    targets = [each["TargetVariant"] for each in endpoint.asked]
+    assert set(arms) == {"champion", "challenger"}
+    assert targets == ["main" if arm == "champion" else "challenger" for arm in arms]
+    assert arms == [assign(MODELS, f"u-{number}") for number in range(20)]
+    assert functions.exposed == [f"u-{number}" for number in range(20)]
+    assert {(each["propensity"], each["reason"]) for each in said} == {(0.5, "assigned")}
+
+
+def test_who_names_no_unit_is_scored_by_whatever_has_the_weight_and_not_exposed(
+    endpoint: Endpoint, functions: Functions
+) -> None:
+    status, body, _ = asked(requested(None))
+
+    assert (status, set(body)) == (200, {"predictions", "model"})
+    assert "TargetVariant" not in endpoint.asked[0]
+    assert functions.exposed == []
+
+
+def test_without_an_experiment_of_models_a_unit_changes_nothing(endpoint: Endpoint) -> None:
+    status, body, _ = asked(requested("u-1"))
+
+    assert (status, set(body)) == (200, {"predictions", "model"})
+
+
+@pytest.mark.parametrize("fault", [refused("TooManyRequestsException"), ReadTimeoutError(endpoint_url="https://l")])
+def test_without_an_answer_the_champion_scores_and_nobody_is_exposed(
+    endpoint: Endpoint, functions: Functions, fault: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    functions.fault = fault
+
+    status, body, _ = asked(requested())
+
+    assert (status, body["decision"]["arm"], body["decision"]["reason"]) == (200, "champion", "unavailable")
+    assert body["decision"]["decision"] is None
+    assert endpoint.asked[0]["TargetVariant"] == "main"
+    assert '"fallback": "champion"' in capsys.readouterr().out
+
+
+def test_a_variant_that_is_yet_to_be_deployed_is_told_and_the_champion_scores(
+    endpoint: Endpoint, functions: Functions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint.variants = ("main",)
+    unit = next(f"u-{number}" for number in range(20) if assign(MODELS, f"u-{number}") == "challenger")
+
+    status, body, _ = asked(requested(unit))
+
+    assert (status, body["decision"]["arm"]) == (200, "challenger")
+    assert '"variant": "challenger"' in capsys.readouterr().out
+
+
+def test_a_promoted_challenger_is_what_everybody_gets(
+    endpoint: Endpoint, functions: Functions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(EXPERIMENTS, MODELS.name, replace(MODELS, promoted="challenger"))
+
+    said = [asked(requested(f"u-{number}"))[1]["decision"] for number in range(5)]
+
+    assert {(each["arm"], each["reason"], each["decision"]) for each in said} == {("challenger", "promoted", None)}
+    assert {each["TargetVariant"] for each in endpoint.asked} == {"main"}
+    assert functions.exposed == []
+
+
+@pytest.mark.parametrize(
+    ("more", "field"), [({"unit": 7}, "unit"), ({"context": {"country": 7}}, "context.country"), ({"arm": "x"}, "body")]
+)
+def test_a_request_that_names_its_unit_wrongly_gets_400_with_the_field(
+    endpoint: Endpoint, functions: Functions, more: dict[str, Any], field: str
+) -> None:
+    status, body, _ = asked(requested(**more))
+
+    assert (status, body["field"]) == (400, field)
+    assert endpoint.asked == []

@@ -3,9 +3,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.experiment.declaration import Arm, Experiment
+from domain.experiments import BUYERS, EXPERIMENTS
 from lambdas.train import plan
 from tests.lambdas.train.registry import BASELINE, RUN, any_dataset, enter, put
 
@@ -77,3 +80,23 @@ def test_runs_that_shorten_alike_have_jobs_of_their_own() -> None:
     names = {plan.job_name(run) for run in ("x" * 60, "x" * 61, "a.b", "a-b", "a b", "täglich", "tglich")}
 
     assert len(names) == 7
+
+
+@pytest.mark.parametrize(("promoted", "expected"), [("", "two"), ("challenger", "three")])
+def test_the_model_to_beat_is_the_champion_of_an_experiment_of_models(
+    monkeypatch: pytest.MonkeyPatch, promoted: str, expected: str
+) -> None:
+    """Not the newest: that one waits as long as the experiment has the endpoint."""
+    for run in ("one", "two", "three", "four"):
+        enter(run)
+    models = Experiment(
+        name="propensity_model",
+        arms=(Arm(name="champion", model=2), Arm(name="challenger", model=3)),
+        control="champion",
+        primary=BUYERS,
+        layer="models",
+        promoted=promoted,
+    )
+    monkeypatch.setitem(EXPERIMENTS, models.name, models)
+
+    assert planned(any_dataset())["champion"] == f"s3://lake/models/{expected}.tar.gz"
