@@ -119,8 +119,8 @@ class Day:
 
 
 @contextmanager
-def deployed(folder: Path) -> Iterator[Platform]:
-    """Run a laptop cloud with the app in it; afterwards the process's environment is as it was."""
+def deployed(folder: Path, *what: str) -> Iterator[Platform]:
+    """Run a laptop cloud with the app, or some of its stacks; afterwards the process's environment is as it was."""
     seconds: dict[str, float] = {}
     before = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
@@ -130,7 +130,7 @@ def deployed(folder: Path) -> Iterator[Platform]:
                 with timed(seconds, "bootstrap"):
                     laptop.cdk("bootstrap")
                 with timed(seconds, "deploy"):
-                    laptop.cdk("deploy", "--all", "--require-approval", "never", "--concurrency", "4")
+                    laptop.cdk("deploy", *(what or ["--all"]), "--require-approval", "never", "--concurrency", "4")
                 yield Platform(laptop, output_of(laptop, "Bucket"), seconds)
         finally:
             os.environ.clear()
