@@ -46,6 +46,7 @@ FUNCTIONS = {
     "ingest/collect": None,
     "ingest/admit": None,
     "ingest/bridge": "kafka",
+    "ingest/widen": None,
     "orchestrate/start": None,
     "train/plan": None,
     "train/register": None,
@@ -54,7 +55,7 @@ FUNCTIONS = {
     "experiment/decide": None,
     "experiment/learn": "numpy",
     "experiment/report": "scipy",
-    "privacy/request": None,
+    "privacy/request": "arrow",
     "privacy/erasure": "iceberg",
 }
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from domain.ingest.batch import Arrived, Part, encode, sort
-from domain.ingest.kinds import Events, count, slices
+from domain.ingest.batch import Arrived, Part, Sorted, encode, sort
+from domain.ingest.kinds import Events, count, events_of, slices
 from domain.ingest.late import late
 from domain.ingest.receipts import (
     HIGHEST,
@@ -37,6 +37,31 @@ Protect = Callable[[Table, pa.Table], pa.Table]
 def in_clear(table: Table, rows: pa.Table) -> pa.Table:
     """Leave rows as they are: the stage runs without privacy."""
     return rows
+
+
+class Door(Protocol):
+    """Keeps people out who were erased: asked before records rest, and once more before they count."""
+
+    def admit(self, batch: Sorted) -> Sorted:
+        """Take out whoever is denied; all still adds up."""
+
+    def has_news(self) -> bool:
+        """Look anew; tell whether anybody was denied since the last look."""
+
+
+class Open:
+    """Keeps nobody out."""
+
+    def admit(self, batch: Sorted) -> Sorted:
+        """Take nobody out."""
+        return batch
+
+    def has_news(self) -> bool:
+        """Hear of nobody."""
+        return False
+
+
+OPEN = Open()
 
 
 class Store(Protocol):
@@ -73,6 +98,7 @@ class Lander:
     attempt: Callable[[], str]
     now: Callable[[], datetime]
     protect: Protect = in_clear
+    door: Door = OPEN
 
     def land(self, records: Sequence[Arrived], known: int | None = None) -> Landing:
         """Land what no receipt covers; `known` is a position that the shard is known to have reached.
@@ -89,6 +115,8 @@ class Lander:
                 return Landing(position, total([*done, Account(duplicates, {}, {}, duplicates)]))
             for some, events in slices(fresh):
                 receipt = self.write(some, position, duplicates, events)
+                while self.door.has_news():  # the files of before are nobody's, and an erasure finds them
+                    receipt = self.write(some, position, duplicates, events_of(some))
                 if not self.put(receipt):
                     position = self.overtaken(position)
                     break
@@ -116,7 +144,7 @@ class Lander:
     def write(self, records: Sequence[Arrived], follows: int, duplicates: int, events: Events) -> Receipt:
         """Write the data files of records and make out their receipt; it accounts for events, not for records."""
         attempt = self.attempt()
-        batch = sort(records, self.shard, events)
+        batch = self.door.admit(sort(records, self.shard, events))
         files = tuple(self.write_part(part, follows, attempt) for part in batch.parts)
         return Receipt(
             stream=self.stream,

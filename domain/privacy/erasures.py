@@ -15,6 +15,12 @@ from domain.tables import TABLES
 DENIED_HEX = 32
 """Digits of a digest on the deny-list: 128 bits, so that no two of a billion people share one."""
 
+KEY, DENIED = "(key)", "(denied)"
+"""What the table of erasures keeps the key of digests and the deny-list under, in the place of a subject."""
+
+CONTEXT = {"purpose": "erasure", "about": "digests"}
+"""What the key of digests is bound to."""
+
 VERSION = 1
 
 

@@ -15,9 +15,10 @@ import pybase64
 
 from domain import metrics
 from domain.ingest.batch import Arrived
-from domain.ingest.landing import Lander, Landing, Protect, in_clear
+from domain.ingest.landing import OPEN, Door, Lander, Landing, Protect, in_clear
 from domain.ingest.receipts import Account
 from domain.ingest.shards import stream_name
+from lambdas.denied import DenyList
 from lambdas.ingest import heat, kafka
 from lambdas.ingest.bucket import Bucket
 from lambdas.ingest.settings import ON, ConsumeSettings
@@ -68,7 +69,14 @@ def batches(event: dict[str, Any]) -> Iterable[tuple[Shard, list[Arrived]]]:
 def land(bucket: Bucket, stream: str, shard: str, records: Sequence[Arrived]) -> Landing:
     """Land a shard's records from where the process last saw its chain end."""
     attempt, now = lambda: uuid.uuid4().hex, lambda: datetime.now(timezone.utc)
-    return Lander(bucket, stream, shard, attempt, now, protect()).land(records, positions().get((stream, shard)))
+    lander = Lander(bucket, stream, shard, attempt, now, protect(), door())
+    return lander.land(records, positions().get((stream, shard)))
+
+
+@cache
+def door() -> Door:
+    """Find who keeps erased people out, once for a warm process."""
+    return DenyList(client("dynamodb"), client("kms"), settings().erasures) if settings().erasures else OPEN
 
 
 def protect() -> Protect:

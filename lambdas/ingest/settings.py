@@ -11,13 +11,14 @@ ON, OFF = "on", "off"
 
 @dataclass(frozen=True, slots=True)
 class ConsumeSettings(Settings):
-    """Where records land; and with privacy on, where keys are and what wraps them."""
+    """Where records land, who may not come in; and with privacy on, where keys are and what wraps them."""
 
     bucket: str
     privacy: str = OFF
     keys: str = ""
     subjects: str = ""
     privacy_key: str = ""
+    erasures: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from domain.privacy.erasures import DENIED_HEX
+from domain.privacy.erasures import DENIED, DENIED_HEX, KEY
 
-KEY, DENIED, WAITING, LOCK = "(key)", "(denied)", "(waiting)", "(lock)"
+WAITING, LOCK = "(waiting)", "(lock)"
 REQUEST, JOB = "request", "job"
 TAKEN = "ConditionalCheckFailedException"
 CANCELED = "TransactionCanceledException"
@@ -43,7 +43,7 @@ class Erasures:
         """Keep the key of digests unless there is one; tell whether it was kept."""
         return self._put(KEY, "digests", wrapped={"B": wrapped})
 
-    def request(self, digest: str, denied: Sequence[str], sealed: bytes, at: datetime, due: datetime) -> bool:
+    def request(self, digest: str, sealed: bytes, at: datetime, due: datetime) -> bool:
         """Enter a request, put the person on the deny-list and into the queue, all or nothing.
 
         The same request twice is one: False tells that it stands already.
@@ -51,7 +51,7 @@ class Erasures:
         moment = at.isoformat()
         entry = {"state": {"S": "waiting"}, "at": {"S": moment}, "due": {"S": due.isoformat()}, "sealed": {"B": sealed}}
         puts = [_put(self.table, _item(digest, REQUEST, **entry), once=True)]
-        puts += [_put(self.table, _item(DENIED, f"{moment}/{one[:DENIED_HEX]}")) for one in dict.fromkeys(denied)]
+        puts.append(_put(self.table, _item(DENIED, f"{moment}/{digest[:DENIED_HEX]}")))
         puts.append(_put(self.table, _item(WAITING, digest, at={"S": moment})))
         try:
             self.client.transact_write_items(TransactItems=puts)
@@ -70,12 +70,6 @@ class Erasures:
         """Read who a request is about, as KMS sealed it; nothing once it is done."""
         found = self.find(digest, REQUEST) or {}
         return found["sealed"]["B"] if "sealed" in found else None
-
-    def denied(self, since: str = "") -> Iterator[tuple[str, str]]:
-        """List the deny-list from a moment on: when, and the digest."""
-        for item in self.all(DENIED, since):
-            moment, _, digest = item["item"]["S"].rpartition("/")
-            yield moment, digest
 
     def waiting(self, most: int) -> list[str]:
         """List the digests in the queue, the oldest request first."""

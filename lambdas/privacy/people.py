@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from domain.privacy.erasures import digest
+from domain.privacy.domains import DOMAINS
+from domain.privacy.erasures import CONTEXT, digest
+from domain.privacy.normalise import one
 from lambdas.privacy.erasures import Erasures
+
+USER = DOMAINS["user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +21,6 @@ class Person:
 
     digest: str
     spellings: tuple[str, ...]
-
-    def denied(self, key: bytes) -> list[str]:
-        """Digest every spelling, for the deny-list."""
-        return [digest(key, spelling) for spelling in self.spellings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,10 @@ class People:
         """Find the key of digests, or make it when the first person asks."""
         wrapped = self.erasures.wrapped_key()
         if wrapped is None:
-            made = self.kms.generate_data_key(KeyId=self.key, KeySpec="AES_256", EncryptionContext=context("digests"))
+            made = self.kms.generate_data_key(KeyId=self.key, KeySpec="AES_256", EncryptionContext=CONTEXT)
             self.erasures.keep_key(made["CiphertextBlob"])
             wrapped = self.erasures.wrapped_key()
-        opened = self.kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=context("digests"))
+        opened = self.kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=CONTEXT)
         return bytes(opened["Plaintext"])
 
     def seal(self, who: str, spellings: Sequence[str]) -> bytes:
@@ -63,5 +63,6 @@ def context(about: str) -> dict[str, str]:
 
 
 def named(key: bytes, raw: str) -> Person:
-    """Name a person by the value that was asked for."""
-    return Person(digest(key, raw), (raw,))
+    """Name a person by the value that was asked for, in the one form that a consumer brings it to."""
+    usual = one(raw, USER)
+    return Person(digest(key, usual), tuple(dict.fromkeys((raw, usual))))

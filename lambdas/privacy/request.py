@@ -61,7 +61,7 @@ def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime
     for subject in subjects:
         person = named(key, subject)
         sealed = people.seal(person.digest, person.spellings)
-        is_new = erasures.request(person.digest, person.denied(key), sealed, now, due)
+        is_new = erasures.request(person.digest, sealed, now, due)
         told.append(erasures.standing(person.digest) | {"subject": person.digest, "is_new": is_new})
     digests = tuple(str(each["subject"]) for each in told)
     print(audit.line(audit.Act.ERASURE, who=who, at=now, subjects=digests))

@@ -32,6 +32,7 @@ class Erasure(Construct):
     def __init__(self, scope: Construct, id: str, *, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id)
         self.lake, self.config = lake, config
+        self.arrow = Layer(self, "Arrow", name="arrow")
         self._steps()
         learns = config.broker == KINESIS
         told = definition(lake.notices.topic_arn, learns=learns)
@@ -59,6 +60,7 @@ class Erasure(Construct):
                 erasure_max_days=str(self.config.erasure_max_days),
             ),
             config=self.config,
+            layers=[self.arrow],
             timeout=Duration.seconds(60),
             memory_mb=512,
         )
@@ -95,7 +97,7 @@ class Erasure(Construct):
                 erasure_max_days=str(config.erasure_max_days),
             ),
             config=config,
-            layers=[Layer(self, "Arrow", name="arrow"), Layer(self, "Iceberg", name="iceberg")],
+            layers=[self.arrow, Layer(self, "Iceberg", name="iceberg")],
             timeout=Duration.minutes(15),
             memory_mb=3008,
         )

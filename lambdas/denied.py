@@ -1,0 +1,64 @@
+"""The deny-list as a consumer sees it: read whole once, and from then on only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from domain.privacy.erasures import CONTEXT, DENIED, KEY, Denied
+
+if TYPE_CHECKING:
+    from domain.ingest.batch import Sorted
+
+OVERLAP = timedelta(minutes=5)
+"""Clocks of those who write the list may differ by so much; what was read of that time is read again."""
+
+
+@dataclass(slots=True)
+class DenyList:
+    """Remembers the deny-list in a warm process; `dynamodb` and `kms` are boto3's clients."""
+
+    dynamodb: Any
+    kms: Any
+    table: str
+    denied: Denied = field(default_factory=lambda: Denied(b""))
+    read_to: str = ""
+
+    def admit(self, batch: Sorted) -> Sorted:
+        """Take the denied out of a batch."""
+        from domain.privacy.denial import admitted  # noqa: PLC0415  # Arrow, which those who only look do without
+
+        return admitted(batch, self.denied)
+
+    def has_news(self) -> bool:
+        """Look anew; tell whether anybody was denied since the last look."""
+        moments, new = "", set()
+        for moment, digest in self._since():
+            moments = max(moments, moment)
+            new.add(digest)
+        new -= set(self.denied.digests)
+        self.read_to = max(self.read_to, moments)
+        if new:
+            self.denied = Denied(self.denied.key or self._key(), frozenset(self.denied.digests) | new)
+        return bool(new)
+
+    def _since(self) -> Iterator[tuple[str, str]]:
+        since = (datetime.fromisoformat(self.read_to) - OVERLAP).isoformat() if self.read_to else "0"
+        pages = self.dynamodb.get_paginator("query").paginate(
+            TableName=self.table,
+            KeyConditionExpression="#s = :denied AND #i >= :since",
+            ExpressionAttributeNames={"#s": "subject", "#i": "item"},
+            ExpressionAttributeValues={":denied": {"S": DENIED}, ":since": {"S": since}},
+            ConsistentRead=True,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                moment, _, digest = item["item"]["S"].rpartition("/")
+                yield moment, digest
+
+    def _key(self) -> bytes:
+        key = {"subject": {"S": KEY}, "item": {"S": "digests"}}
+        wrapped = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True)["Item"]["wrapped"]["B"]
+        return bytes(self.kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=CONTEXT)["Plaintext"])
