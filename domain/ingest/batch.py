@@ -22,11 +22,14 @@ from domain.tables import QUARANTINE, RAW, Table
 
 ROWS_PER_GROUP = 100_000
 SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order stream order
-SLICE = 1000
-"""Events in JSON that are read at once: so few that their values stay in the processor's cache."""
+SLICE = 5_000
+"""Events in JSON that are read at once, so that few are in memory twice."""
 FAULTS = 2_000
 SAMPLE = 256
 """Rows that tell whether a column repeats itself."""
+
+SOUGHT = {"event_id", "sequence"} | {name for table in RAW.values() for name in (*table.sort, table.partition.column)}
+"""Columns by which rows are looked for: only they have least and greatest values in the footer, a sixth of the time."""
 
 SCHEMAS: dict[str, pa.Schema] = {table.full_name: arrow_schema(table.columns) for table in (*RAW.values(), QUARANTINE)}
 
@@ -308,13 +311,25 @@ def picked(values: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
 def encode(rows: pa.Table) -> bytes:
     """Write rows as a Parquet file."""
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", row_group_size=ROWS_PER_GROUP, use_dictionary=repeating(rows))
+    pq.write_table(
+        rows,
+        sink,
+        compression="zstd",
+        row_group_size=ROWS_PER_GROUP,
+        use_dictionary=repeating(rows),
+        write_statistics=[name for name in rows.column_names if name in SOUGHT],
+    )
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def repeating(rows: pa.Table) -> list[str]:
     """Name the columns whose values repeat; a dictionary of those that do not costs time and bytes."""
-    sample = rows.slice(0, SAMPLE).combine_chunks()
-    most = sample.num_rows // 2
-    columns = zip(sample.column_names, sample.columns, strict=True)
-    return [name for name, column in columns if not len(column) or len(column.chunk(0).unique()) <= most]
+    most = min(SAMPLE, rows.num_rows) // 2
+    columns = zip(rows.column_names, rows.columns, strict=True)
+    return [name for name, column in columns if not len(column) or len(sample(column).unique()) <= most]
+
+
+def sample(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Take a column's first values."""
+    first = column.chunk(0)
+    return first.slice(0, SAMPLE) if len(first) >= min(SAMPLE, len(column)) else column.slice(0, SAMPLE)

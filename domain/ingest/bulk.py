@@ -20,9 +20,13 @@ from domain.contract.arrow import TYPES
 from domain.events import EVENTS, Event
 from domain.ingest.contract import quotes_of, value_type
 from domain.ingest.limits import EARLIEST, LARGEST_RECORD, LEAD
+from domain.ingest.values import Flags, Numbers, Optional, Texts, Values
 from domain.schema import Column
 
 PLAIN_KINDS = (str, int, float, bool, datetime)
+CODES = {int: "q", float: "d"}
+STRIDE = 128
+"""Records that are decoded before their values are gathered: so few that they stay in the processor's cache."""
 MOMENT = TYPES[datetime]
 ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 QUOTE = pa.scalar(ord('"'), pa.uint8())
@@ -41,19 +45,34 @@ class Wire:
 
     event: type[Event]
     struct: type[msgspec.Struct]
-    kinds: dict[str, pa.DataType]
-    times: frozenset[str]
+    columns: tuple[Column, ...]
+    times: tuple[str, ...]
     quotes: int
     optional: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
 class Group:
-    """Decoded payloads of one kind: which they are, in order, and what their fields say."""
+    """Decoded records of one kind: which they are, in order, and what their fields say."""
 
-    wire: Wire
-    rows: Sequence[int]
-    fields: Fields
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.rows: list[int] = []
+        self.optional = {column.name: Optional(TYPES[column.kind]) for column in wire.columns if not column.required}
+        self.values = {column.name: self.optional.get(column.name) or required(column) for column in wire.columns}
+        version = Optional(TYPES[int])
+        if "version" in wire.optional:
+            self.optional["version"] = version
+        self._adds = [version.add, *(each.add for each in self.values.values())]  # in the order of the struct's fields
+
+    def add(self, rows: Sequence[int], values: Sequence[Any]) -> None:
+        """Add some records."""
+        self.rows += rows
+        for add, said in zip(self._adds, zip(*map(msgspec.structs.astuple, values), strict=True), strict=True):
+            add(said)
+
+    def said(self) -> Fields:
+        """Give what the optional fields say, record by record."""
+        return {name: values.said for name, values in self.optional.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +128,49 @@ def quotes(whole: bytes) -> int:
 
 def decode(payloads: Sequence[bytes], doubts: set[int]) -> list[Group]:
     """Decode each payload that is plain, by its event; add those that cannot be decoded to the doubts."""
-    rows: Sequence[int] = range(len(payloads))
+    groups: dict[type, Group] = {}
+    for start in range(0, len(payloads), STRIDE):
+        rows, values = decoded(payloads[start : start + STRIDE], start, doubts)
+        for struct, its_rows, its_values in by_kind(rows, values):
+            if struct not in groups:
+                groups[struct] = Group(WIRES[struct])
+            groups[struct].add(its_rows, its_values)
+    return list(groups.values())
+
+
+def decoded(payloads: Sequence[bytes], start: int, doubts: set[int]) -> tuple[Sequence[int], Sequence[Any]]:
+    """Decode some payloads, of which the first has the number `start`."""
+    rows: Sequence[int] = range(start, start + len(payloads))
     try:
         values = list(map(DECODER.decode, payloads))
     except (ValueError, RecursionError):
-        rows, values = one_by_one(payloads, doubts)
-    if doubts:
-        kept = [place for place, row in enumerate(rows) if row not in doubts]
-        rows, values = [rows[place] for place in kept], [values[place] for place in kept]
+        rows, values = one_by_one(payloads, start, doubts)
+    if doubts.isdisjoint(rows):
+        return rows, values
+    kept = [place for place, row in enumerate(rows) if row not in doubts]
+    return [rows[place] for place in kept], [values[place] for place in kept]
+
+
+def by_kind(rows: Sequence[int], values: Sequence[Any]) -> Iterator[tuple[type, Sequence[int], Sequence[Any]]]:
+    """Part decoded values by their kind."""
     structs = set(map(type, values))
     if len(structs) == 1:
-        return [group(structs.pop(), rows, values)]
+        yield structs.pop(), rows, values
+        return
     found: dict[type, tuple[list[int], list[Any]]] = {struct: ([], []) for struct in WIRES if struct in structs}
     for row, value in zip(rows, values, strict=True):
         its_rows, its_values = found[value.__class__]
         its_rows.append(row)
         its_values.append(value)
-    return [group(struct, *some) for struct, some in found.items()]
+    for struct, some in found.items():
+        yield struct, *some
 
 
-def one_by_one(payloads: Sequence[bytes], doubts: set[int]) -> tuple[list[int], list[Any]]:
+def one_by_one(payloads: Sequence[bytes], start: int, doubts: set[int]) -> tuple[list[int], list[Any]]:
     """Decode payloads of which some cannot be; add those to the doubts."""
     rows, values = [], []
     to_value = DECODER.decode
-    for row, payload in enumerate(payloads):
+    for row, payload in enumerate(payloads, start):
         try:
             values.append(to_value(payload))
         except (ValueError, RecursionError):
@@ -142,30 +180,24 @@ def one_by_one(payloads: Sequence[bytes], doubts: set[int]) -> tuple[list[int], 
     return rows, values
 
 
-def group(struct: type, rows: Sequence[int], values: Sequence[Any]) -> Group:
-    """Lay decoded values out by field."""
-    fields = zip(*map(msgspec.structs.astuple, values), strict=True)
-    wire = WIRES[struct]
-    return Group(wire, rows, dict(zip(wire.struct.__struct_fields__, fields, strict=True)))
-
-
 def odd(payloads: Sequence[bytes], whole: bytes) -> list[int]:
-    """Find payloads with escapes, in which a quotation mark may be text, and payloads that are too large."""
-    if b"\\" not in whole and max(map(len, payloads), default=0) <= LARGEST_RECORD:
+    """Find payloads with escapes, in which a quotation mark may be text, with NUL, and those that are too large."""
+    if b"\\" not in whole and b"\0" not in whole and max(map(len, payloads), default=0) <= LARGEST_RECORD:
         return []
-    return [row for row, payload in enumerate(payloads) if b"\\" in payload or len(payload) > LARGEST_RECORD]
+    rows = enumerate(payloads)
+    return [row for row, some in rows if b"\\" in some or b"\0" in some or len(some) > LARGEST_RECORD]
 
 
 def unlike(groups: Sequence[Group], payloads: Sequence[bytes], marks: int) -> set[int]:
     """Find the rows that have more quotation marks than their values need; `marks` is what all have together."""
-    if marks == sum(needed(each.wire, each.fields, len(each.rows)) for each in groups):
+    if marks == sum(needed(each.wire, each.said(), len(each.rows)) for each in groups):
         return set()
     return {row for each in groups for row in lavish(each, payloads)}
 
 
 def lavish(some: Group, payloads: Sequence[bytes]) -> Iterator[int]:
     """Find the rows of one kind that have more quotation marks than their values need."""
-    optional = {name: some.fields[name] for name in some.wire.optional}
+    optional = some.said()
     for place, row in enumerate(some.rows):
         own = {name: (said[place],) for name, said in optional.items()}
         if payloads[row].count(b'"') != needed(some.wire, own, 1):
@@ -185,7 +217,8 @@ def lay_out(some: Group, arrived: pa.Array, extra: set[int]) -> tuple[Bunch, lis
     """Lay values out in columns, less those with a key twice, a key unknown, or a time that no sound clock shows."""
     wire, rows = some.wire, some.rows
     doubted = {place for place, row in enumerate(rows) if row in extra} if extra else set()
-    columns = {name: collected(wire, name, kind, some.fields[name]) for name, kind in wire.kinds.items()}
+    columns = {name: values.column() for name, values in some.values.items()}
+    columns |= {name: times(columns[name]) for name in wire.times}
     columns["version"] = pa.repeat(pa.scalar(wire.event.version, pa.int64()), len(rows))
     came = arrived if len(rows) == len(arrived) else arrived.take(pa.array(rows, pa.int32()))
     for name in wire.times:
@@ -198,24 +231,21 @@ def lay_out(some: Group, arrived: pa.Array, extra: set[int]) -> tuple[Bunch, lis
     return Bunch(wire.event.name, [rows[place] for place in kept], columns), [rows[place] for place in doubted]
 
 
-def collected(wire: Wire, name: str, kind: pa.DataType, said: Sequence[Any]) -> pa.Array:
-    """Collect one column."""
-    if name in wire.times:
-        return times(said)
-    if name in wire.optional and UNSET in said:
-        said = [None if value is UNSET else value for value in said]
-    return pa.array(said, kind)
+def required(column: Column) -> Values:
+    """Make what gathers the values of a required column."""
+    if column.kind in CODES:
+        return Numbers(TYPES[column.kind], CODES[column.kind])
+    return Flags() if column.kind is bool else Texts()
 
 
-def times(texts: Sequence[str]) -> pa.Array:
+def times(written: pa.Array) -> pa.Array:
     """Read moments, null where a text is none."""
-    written = pa.array(texts, pa.string())
     if is_common(written):
         try:
             return pc.cast(written, MOMENT)
         except pa.ArrowInvalid:  # such as the 30th of February: read one by one to find it
             pass
-    return pa.array(list(map(moment, texts)), MOMENT)
+    return pa.array(list(map(moment, written.to_pylist())), MOMENT)
 
 
 def is_common(written: pa.Array) -> bool:
@@ -258,8 +288,8 @@ def _wire(event: type[Event]) -> Wire:
     return Wire(
         event=event,
         struct=struct,
-        kinds={column.name: TYPES[column.kind] for column in columns},
-        times=frozenset(column.name for column in columns if column.kind is datetime),
+        columns=columns,
+        times=tuple(column.name for column in columns if column.kind is datetime),
         quotes=(6 if event.version > 1 else 4) + sum(quotes_of(column) for column in columns if column.required),
         optional=optional if event.version > 1 else {**optional, "version": 2},
     )

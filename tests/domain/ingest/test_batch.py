@@ -60,6 +60,17 @@ def test_files_carry_the_field_ids_of_their_table(table: Table) -> None:
     assert [field.nullable for field in schema] == [not column.required for column in table.columns]
 
 
+def test_the_footer_bounds_the_columns_by_which_rows_are_looked_for() -> None:
+    payloads = [fake_record(EVENTS["search"], random.Random(seed), NOW) for seed in range(3)]
+    [part] = sort([Arrived(number, NOW, payload) for number, payload in enumerate(payloads, start=1)], "s").parts
+
+    group = pq.read_metadata(pa.BufferReader(encode(part.rows))).row_group(0)
+    bounded = {
+        group.column(place).path_in_schema for place in range(group.num_columns) if group.column(place).is_stats_set
+    }
+    assert bounded == {"event_id", "event_time", "user_id", "arrived_at", "sequence"}
+
+
 def test_files_are_compressed_with_zstd() -> None:
     metadata = pq.read_metadata(pa.BufferReader(encode(sort([Arrived(1, NOW, b"x")], "s").parts[0].rows)))
 

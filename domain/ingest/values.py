@@ -1,0 +1,112 @@
+"""Gather decoded values column by column, a few records at a time, and lay each column out in Arrow at the end.
+
+What is gathered are no objects but the bytes that Arrow holds: values that were just decoded are packed while they are
+still in the processor's cache, and let go.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import UNSET
+
+BETWEEN = "\0"
+"""Stands between texts, so none may hold it."""
+
+CUT = pa.scalar(0, pa.uint8())
+
+
+class Values(Protocol):
+    """Values of one column, gathered."""
+
+    def add(self, values: Sequence[Any], /) -> object:
+        """Add the values of some records."""
+
+    def column(self) -> pa.Array:
+        """Lay out what was added."""
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Numbers of 64 bits, none of them null.
+
+    >>> gathered = Numbers(pa.float64(), "d")
+    >>> gathered.add([1.0, 2.5])
+    >>> gathered.column().to_pylist()
+    [1.0, 2.5]
+    """
+
+    kind: pa.DataType
+    code: str
+    packed: bytearray = field(default_factory=bytearray)
+
+    def add(self, values: Sequence[float], /) -> None:
+        """Add some numbers."""
+        self.packed += struct.pack(f"={len(values)}{self.code}", *values)
+
+    def column(self) -> pa.Array:
+        """Lay them out."""
+        return pa.Array.from_buffers(self.kind, len(self.packed) // 8, [None, pa.py_buffer(self.packed)])
+
+
+@dataclass(slots=True)
+class Flags:
+    """Truths, none of them null."""
+
+    packed: bytearray = field(default_factory=bytearray)
+
+    def add(self, values: Sequence[bool], /) -> None:
+        """Add some truths."""
+        self.packed += bytes(values)
+
+    def column(self) -> pa.Array:
+        """Lay them out."""
+        octets = pa.Array.from_buffers(pa.uint8(), len(self.packed), [None, pa.py_buffer(self.packed)])
+        return pc.cast(octets, pa.bool_())
+
+
+@dataclass(slots=True)
+class Texts:
+    """Texts without NUL, none of them null.
+
+    >>> gathered = Texts()
+    >>> gathered.add(["a", ""])
+    >>> gathered.add(["é"])
+    >>> gathered.column().to_pylist()
+    ['a', '', 'é']
+    """
+
+    joined: list[str] = field(default_factory=lambda: [""])
+
+    def add(self, values: Sequence[str], /) -> None:
+        """Add some texts."""
+        self.joined.append(BETWEEN.join(values))
+
+    def column(self) -> pa.Array:
+        """Cut them where NUL is; each piece begins with one, which goes."""
+        written = BETWEEN.join((*self.joined, "")).encode()
+        octets = pa.Array.from_buffers(pa.uint8(), len(written), [None, pa.py_buffer(written)])
+        cuts = pc.cast(pc.indices_nonzero(pc.equal(octets, CUT)), pa.int32())
+        pieces = pa.Array.from_buffers(pa.string(), len(cuts) - 1, [None, cuts.buffers()[1], octets.buffers()[1]])
+        return pc.ascii_ltrim(pieces, BETWEEN)
+
+
+@dataclass(slots=True)
+class Optional:
+    """Values of any kind, some of them null or UNSET."""
+
+    kind: pa.DataType
+    said: list[Any] = field(default_factory=list)
+
+    def add(self, values: Sequence[Any], /) -> None:
+        """Add some values."""
+        self.said += values
+
+    def column(self) -> pa.Array:
+        """Lay them out."""
+        return pa.array([None if value is UNSET else value for value in self.said], self.kind)
