@@ -12,6 +12,9 @@ if not shutil.which(os.environ.get("JSII_NODE", "node")):  # the CDK's Python st
 from aws_cdk import App, Environment, Tags, Validations
 from cdk_nag import AwsSolutionsChecks
 
+from domain.events import EVENTS
+from domain.privacy import policy
+from domain.privacy.policy import RefusedTreatment
 from stacks.config import Config, RefusedConfig, config_of, with_broker, with_origins
 from stacks.constructs.function import TooLarge
 from stacks.constructs.layer import LayerFailed
@@ -34,6 +37,7 @@ def build(app: App, config: Config, env: Environment, *, destroy_data: bool = Fa
 
     With `destroy_data`, what the lake holds goes when its stack goes; a stage that keeps its data refuses.
     """
+    policy.check(EVENTS.values())
     lake = LakeStack(app, "Rivermill-Lake", env=env, config=config, destroy_data=destroy_data)
     IngestStack(app, "Rivermill-Ingest", env=env, lake=lake, config=config)
     ProcessStack(app, "Rivermill-Process", env=env, lake=lake, config=config)
@@ -77,5 +81,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (RefusedConfig, TooLarge, LayerFailed) as refused:
+    except (RefusedConfig, RefusedTreatment, TooLarge, LayerFailed) as refused:
         sys.exit(f"rivermill: {refused}")

@@ -37,6 +37,7 @@ JOB, OPTIMIZER = "job", "optimizer"  # who keeps the tables in shape: our Spark 
 INSTANCES = one_of("ml.t2.medium", "ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge")
 LOG_RETENTIONS = one_of(7, 14, 30, 90, 365, 731)
 KINESIS, KAFKA = "kinesis", "kafka"
+ON, OFF = "on", "off"
 KAFKA_INSTANCES = one_of(
     "kafka.t3.small", "kafka.m7g.large", "kafka.m7g.xlarge", "kafka.m7g.2xlarge", "kafka.m7g.4xlarge"
 )
@@ -119,6 +120,7 @@ class Config:
     kafka_gigabytes: int = 20
     kafka_partitions: int = 4
     erasure_max_days: int = 30
+    privacy: str = OFF
 
     def __post_init__(self) -> None:
         """Refuse a value that cannot be deployed."""
@@ -189,6 +191,7 @@ ALLOWED = {
     "kafka_gigabytes": between(1, 1638),  # a volume grows tenfold at most, and MSK's hold 16 TiB
     "kafka_partitions": between(1, 1000),
     "erasure_max_days": between(1, 3650),
+    "privacy": one_of(ON, OFF),
 }
 
 CONFIGS = {

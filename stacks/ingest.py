@@ -12,11 +12,12 @@ from constructs import Construct
 from domain.tables import QUARANTINE, RAW
 from lambdas.ingest.settings import CommitSettings, ConsumeSettings, SweepSettings
 from stacks import names
-from stacks.config import KAFKA, KINESIS, PROVISIONED, Config
+from stacks.config import KAFKA, KINESIS, ON, PROVISIONED, Config
 from stacks.constructs.fan_out import source_arn
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
+from stacks.constructs.protection import grant_keys, key_settings
 from stacks.constructs.recovery import Recovery
 from stacks.constructs.rest_front import RestFront
 from stacks.constructs.scaler import Scaler
@@ -39,13 +40,16 @@ class IngestStack(Stack):
         super().__init__(scope, id, env=env, description="Rivermill: from the stream to the raw tables")
         self.lake, self.config = lake, config
         self.arrow, self.iceberg = Layer(self, "Arrow", name="arrow"), Layer(self, "Iceberg", name="iceberg")
+        self.privacy = [Layer(self, "Privacy", name="privacy")] if config.privacy == ON else []
         self._consume()
         self._commit()
         self._sweep()
         if config.broker == KAFKA:
             Bridge(self, "Bridge", kafka=lake.kafka, config=config)
         to = way_in(lake, config)
-        Recovery(self, "Recovery", lake=lake, config=config, way_in=to, arrow=self.arrow, iceberg=self.iceberg)
+        Recovery(
+            self, "Recovery", lake=lake, config=config, way_in=to, layers=[self.arrow, self.iceberg, *self.privacy]
+        )
         RestFront(self, "Front", way_in=to, config=config)
         if config.broker == KINESIS and config.capacity == PROVISIONED:
             Scaler(self, "Scaler", lake=lake, config=config)
@@ -56,21 +60,35 @@ class IngestStack(Stack):
             "Consume",
             name=names.CONSUME,
             module="ingest.consume",
-            settings=ConsumeSettings(bucket=self.lake.bucket.bucket_name),
+            settings=self._consume_settings(),
             config=self.config,
-            layers=[self.arrow],
+            layers=[self.arrow, *self.privacy],
             timeout=Duration.minutes(5),
             memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
         )
+        if self.privacy:
+            grant_keys(consume.role, self.lake, makes=True)
         grant_files(
             consume.role, self.lake.bucket, reads=["receipts/"], writes=["landing/", "receipts/"], lists=["receipts/"]
         )
         grant_key(consume.role, self.lake.key)
         consume.role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["dynamodb:Query", "dynamodb:GetItem"],  # who was erased may not come in again
+                resources=[self.lake.erasures.table_arn],
+            )
+        )
+        consume.role.add_to_policy(
             iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[self.lake.failed_batches.queue_arn])
         )
         mapping = self._from_topic(consume) if self.config.broker == KAFKA else self._from_stream(consume)
         mapping.node.add_dependency(consume.role)  # Lambda checks the permissions when it makes the mapping
+
+    def _consume_settings(self) -> ConsumeSettings:
+        lake, keys = self.lake, key_settings(self.lake) if self.privacy else {}
+        return ConsumeSettings(
+            bucket=lake.bucket.bucket_name, erasures=lake.erasures.table_name, privacy=self.config.privacy, **keys
+        )
 
     def _from_topic(self, consume: Function) -> lambda_.CfnEventSourceMapping:
         return from_topic(

@@ -54,6 +54,8 @@ class LakeStack(Stack):
         self.erasures = self._items("Erasures", names.ERASURES, of="subject")
         # Its backups would bring back keys that were destroyed, and whatever they sealed.
         self.subjects = self._items("Subjects", names.SUBJECTS, of="subject", can_be_had_back=False)
+        self.keys = self._items("Keys", names.KEYS, of="purpose")
+        self.privacy_key = self._wrapping_key()
         self.certificates = self._signing_key()
         self._tables(config)
         self._registry()
@@ -81,6 +83,17 @@ class LakeStack(Stack):
                 "kms:GenerateDataKey",
             )
         return key
+
+    def _wrapping_key(self) -> kms.Key:
+        # Beside the lake's, so that who reads the lake's bytes cannot also undo what protects fields.
+        return kms.Key(
+            self,
+            "Privacy",
+            alias=names.PRIVACY,
+            enable_key_rotation=True,
+            removal_policy=self.removal,
+            description="Rivermill: wraps the keys of fields",
+        )
 
     def _signing_key(self) -> kms.Key:
         # Asymmetric, so that a certificate is checked without us; AWS does not rotate such keys.

@@ -10,6 +10,7 @@ DECISIONS = "rivermill-decisions"
 BANDITS = "rivermill-bandits"
 ERASURES = "rivermill-erasures"
 SUBJECTS = "rivermill-subjects"
+KEYS = "rivermill-keys"
 
 CONSUME = "rivermill-consume"
 COMMIT = "rivermill-commit"
@@ -53,6 +54,7 @@ FUNCTIONS = (
     REPORT,
     ERASURE_REQUEST,
     ERASURE,
+    DETOKENIZE,
 )
 
 DAILY = "rivermill-daily"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from aws_cdk import Environment, Stack
+from aws_cdk import Duration, Environment, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from domain.privacy.release.declaration import check
 from domain.releases import RELEASES
+from lambdas.privacy.settings import DetokenizeSettings
 from stacks import names
 from stacks.arns import arn, colon_arn, function_arn
 from stacks.config import Config
 from stacks.constructs.erasure import Erasure, allow
+from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key
+from stacks.constructs.layer import Layer
 from stacks.constructs.nag import accept_wildcards
+from stacks.constructs.protection import grant_keys, key_settings
 from stacks.jobs import RELEASE
 from stacks.lake import LakeStack
 
@@ -53,6 +57,21 @@ class PrivacyStack(Stack):
     def _steward(self) -> None:
         """Undo a token, for a purpose that is written down."""
         allow(self.steward, ["lambda:InvokeFunction"], function_arn(self, names.DETOKENIZE))
+        detokenize = Function(
+            self,
+            "Detokenize",
+            name=names.DETOKENIZE,
+            module="privacy.detokenize",
+            settings=DetokenizeSettings(**key_settings(self.lake)),
+            config=self.config,
+            layers=[Layer(self, "Arrow", name="arrow"), Layer(self, "Keys", name="privacy")],
+            timeout=Duration.seconds(30),
+            memory_mb=1024,
+            reserved_concurrency=1,  # people ask it, not programs
+        )
+        # Who asks for tokens of a value before anything came in makes the first key.
+        grant_keys(detokenize.role, self.lake, makes=True)
+        allow(detokenize.role, ["dynamodb:GetItem"], self.lake.subjects.table_arn)
 
     def _eraser(self) -> None:
         """Ask for a person's removal, follow it, and read the certificate."""

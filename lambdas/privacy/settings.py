@@ -33,3 +33,12 @@ class ErasureSettings(Settings):
     recovery_days: str
     log_days: str
     erasure_max_days: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetokenizeSettings(Settings):
+    """Where keys are, and what wraps them."""
+
+    keys: str
+    subjects: str
+    privacy_key: str

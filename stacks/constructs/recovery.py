@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from aws_cdk import Duration
@@ -15,10 +16,11 @@ from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW, REDRIVEN
 from lambdas.ingest.settings import ConserveSettings, RedriveSettings, ReplaySettings
 from stacks import names
 from stacks.arns import arn
-from stacks.config import Config
+from stacks.config import ON, Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
+from stacks.constructs.protection import grant_keys, key_settings
 from stacks.constructs.way_in import WayIn
 from stacks.jobs import REPLAY
 from stacks.lake import LakeStack
@@ -31,10 +33,11 @@ class Recovery(Construct):
     """Send again what was set aside, curate a span again, prove a day."""
 
     def __init__(
-        self, scope: Construct, id: str, *, lake: LakeStack, config: Config, way_in: WayIn, arrow: Layer, iceberg: Layer
+        self, scope: Construct, id: str, *, lake: LakeStack, config: Config, way_in: WayIn, layers: Sequence[Layer]
     ) -> None:
         super().__init__(scope, id)
-        self.lake, self.config, self.tables = lake, config, (arrow, iceberg)
+        self.lake, self.config, self.layers = lake, config, list(layers)
+        self.tables = self.layers[:2]
         self.bucket = lake.bucket.bucket_name
         self._redrive(way_in)
         self._replay()
@@ -59,10 +62,13 @@ class Recovery(Construct):
     def _redrive(self, way_in: WayIn) -> None:
         queue = self.lake.failed_batches
         where = {"stream": names.STREAM, "cluster": way_in.cluster, "bridge": way_in.bridge}
-        settings = RedriveSettings(bucket=self.bucket, queue=queue.queue_url, **where)
+        keys = key_settings(self.lake) if self.config.privacy == ON else {}
+        settings = RedriveSettings(bucket=self.bucket, queue=queue.queue_url, **where, **keys)
         # Two at once would each send what the other has not noted yet.
-        alone = {"layers": self.tables, "reserved_concurrency": 1}
+        alone = {"layers": self.layers, "reserved_concurrency": 1}
         redrive = self._function("Redrive", name=names.REDRIVE, settings=settings, **alone)
+        if keys:
+            grant_keys(redrive.role, self.lake)
         grant_tables(redrive.role, self.lake.bucket, reads=[QUARANTINE], writes=[REDRIVEN])
         grant_files(redrive.role, self.lake.bucket, reads=["receipts/"], lists=["receipts/"])
         way_in.grant(redrive.role, "PutRecords", "GetRecords", "GetShardIterator")
