@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
@@ -31,7 +31,6 @@ pa.set_memory_pool(pa.system_memory_pool())
 
 settings = cache(ConsumeSettings.read)
 client = cache(boto3.client)
-decoded = partial(pybase64.b64decode, validate=True)
 
 Shard = tuple[str, str]
 MOMENTS = list[Annotated[datetime, msgspec.Meta(tz=True)]]
@@ -110,7 +109,8 @@ def arrived(records: Sequence[dict[str, Any]]) -> list[Arrived]:
     said = [record["kinesis"] for record in records]
     moments = msgspec.convert([record["approximateArrivalTimestamp"] for record in said], MOMENTS, strict=False)
     sequences = [int(record["sequenceNumber"]) for record in said]
-    return list(map(Arrived, sequences, moments, map(decoded, [record["data"] for record in said])))
+    payloads = [pybase64.b64decode(record["data"], None, True) for record in said]  # by name it takes a third longer
+    return list(map(Arrived, sequences, moments, payloads))
 
 
 def count(account: Account, shard: str) -> None:
