@@ -48,6 +48,7 @@ SHARDS = Metric("Shards", "Open shards of the stream.", statistic="Maximum")
 SHARD_LOAD = Metric("ShardLoad", "The stream's load, of what its shards take.", unit="Percent", statistic="Maximum")
 SHARD_CHANGES = Metric("ShardChanges", "Changes of the number of shards.")
 STARVED = Metric("Starved", "Minutes in which load asked for more shards than may be had.", limit=3)
+PARTITIONS = Metric("Partitions", "Partitions of the topic.", statistic="Maximum")
 HOT_KEYS = Metric("HotKeys", "Partition keys that took half of what their shard takes, or more.", limit=0)
 COMMIT_LAG = Metric("CommitLag", "Age of the oldest receipt not yet committed.", unit="Seconds", limit=900)
 CONSERVATION_GAPS = Metric(
@@ -82,6 +83,7 @@ METRICS = (
     SHARD_LOAD,
     SHARD_CHANGES,
     STARVED,
+    PARTITIONS,
     HOT_KEYS,
     COMMIT_LAG,
     CONSERVATION_GAPS,

@@ -119,6 +119,7 @@ class Config:
     kafka_instance: str = "kafka.t3.small"
     kafka_gigabytes: int = 20
     kafka_partitions: int = 4
+    kafka_most_partitions: int = 16
     erasure_max_days: int = 30
     privacy: str = OFF
 
@@ -140,6 +141,9 @@ class Config:
         if peak < usual:
             said = f"Config.expected.peak_events_per_second is {peak}"
             raise RefusedConfig(f"{said}; allowed: at least {usual}, the usual rate")
+        if self.kafka_most_partitions < self.kafka_partitions:
+            said = f"Config.kafka_most_partitions is {self.kafka_most_partitions}"
+            raise RefusedConfig(f"{said}; allowed: at least {self.kafka_partitions}, those that it begins with")
         if self.capacity == ON_DEMAND:
             if self.shards is not None:
                 raise RefusedConfig(f"Config.shards is {self.shards}; allowed: None, since the stream is on demand")
@@ -190,6 +194,7 @@ ALLOWED = {
     "kafka_instance": KAFKA_INSTANCES,
     "kafka_gigabytes": between(1, 1638),  # a volume grows tenfold at most, and MSK's hold 16 TiB
     "kafka_partitions": between(1, 1000),
+    "kafka_most_partitions": between(1, 1000),
     "erasure_max_days": between(1, 3650),
     "privacy": one_of(ON, OFF),
 }
@@ -250,6 +255,7 @@ CONFIGS = {
             kafka_instance="kafka.m7g.large",
             kafka_gigabytes=100,
             kafka_partitions=32,
+            kafka_most_partitions=128,
         ),
     )
 }

@@ -22,6 +22,7 @@ from stacks.constructs.recovery import Recovery
 from stacks.constructs.rest_front import RestFront
 from stacks.constructs.scaler import Scaler
 from stacks.constructs.way_in import Bridge
+from stacks.constructs.widener import Widener
 from stacks.kafka import from_topic
 from stacks.lake import LakeStack, way_in
 
@@ -46,6 +47,7 @@ class IngestStack(Stack):
         self._sweep()
         if config.broker == KAFKA:
             Bridge(self, "Bridge", kafka=lake.kafka, config=config)
+            Widener(self, "Widener", kafka=lake.kafka, config=config)
         to = way_in(lake, config)
         Recovery(
             self, "Recovery", lake=lake, config=config, way_in=to, layers=[self.arrow, self.iceberg, *self.privacy]

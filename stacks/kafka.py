@@ -49,7 +49,7 @@ def from_topic(
             lambda_.CfnEventSourceMapping.AmazonManagedKafkaEventSourceConfigProperty(consumer_group_id=GROUP)
         ),
         provisioned_poller_config=lambda_.CfnEventSourceMapping.ProvisionedPollerConfigProperty(
-            minimum_pollers=1, maximum_pollers=config.kafka_partitions
+            minimum_pollers=1, maximum_pollers=config.kafka_most_partitions
         ),
         batch_size=batch,
         maximum_batching_window_in_seconds=window,
@@ -71,16 +71,17 @@ def of_topic(config: Config) -> tuple[Signal, ...]:
     return (
         Signal(
             id="TopicLagSeconds",
-            meaning="The consumer is more than fifteen minutes behind the topic: raise Config.kafka_partitions.",
+            meaning="The consumer is fifteen minutes behind; each half hour the topic gets twice the partitions.",
             namespace=NAMESPACE,
             name="EstimatedMaxTimeLag",
             dimensions=group,
             statistic="Maximum",
             limit=LAG_SECONDS,
+            alarm=names.TOPIC_LAG,
         ),
         Signal(
             id="TopicLagRecords",
-            meaning="A partition has over five million records before its consumer: raise Config.kafka_partitions.",
+            meaning="A partition is over five million records ahead of its consumer: raise Config.kafka_most_partitions.",
             namespace=NAMESPACE,
             name="MaxOffsetLag",
             dimensions=group,

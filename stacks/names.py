@@ -22,6 +22,7 @@ SCALE = "rivermill-scale"
 COLLECT = "rivermill-collect"
 ADMIT = "rivermill-admit"
 BRIDGE = "rivermill-bridge"
+WIDEN = "rivermill-widen"
 PLAN = "rivermill-plan"
 REGISTER = "rivermill-register"
 DEPLOY = "rivermill-deploy"
@@ -44,6 +45,7 @@ FUNCTIONS = (
     COLLECT,
     ADMIT,
     BRIDGE,
+    WIDEN,
     START,
     PLAN,
     REGISTER,
@@ -64,6 +66,8 @@ CERTIFICATES = "alias/rivermill-certificates"
 PRIVACY = "alias/rivermill-privacy"
 PROPENSITY = "rivermill-propensity"
 VARIANT = "main"
+TOPIC_LAG = "rivermill-topic-lag"
+CONSUME_ERRORS = "rivermill-consume-errors"
 ENDPOINT_ERRORS = "rivermill-endpoint-errors"
 ENDPOINT_LATENCY = "rivermill-endpoint-latency"
 ENDPOINT_ALARMS = (ENDPOINT_ERRORS, ENDPOINT_LATENCY)  # a new model that rings one is taken back

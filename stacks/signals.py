@@ -38,6 +38,7 @@ def of_function(name: str) -> list[Signal]:
             name="Errors",
             dimensions=dimensions,
             limit=5,
+            alarm=names.CONSUME_ERRORS if name == names.CONSUME else None,
         ),
         Signal(
             id=f"{pascal(name)}Throttles",

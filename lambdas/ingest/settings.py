@@ -59,6 +59,17 @@ class ScaleSettings(Settings):
 
 
 @dataclass(frozen=True, slots=True)
+class WidenSettings(Settings):
+    """The topic of a cluster (ARN), the partitions it may have, and the alarms of its lag and of its consumer."""
+
+    cluster: str
+    topic: str
+    most: str
+    lag: str
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
 class SweepSettings(Settings):
     """Where data files are."""
 

@@ -44,6 +44,7 @@ WRONG: dict[str, list[Any]] = {
     "kafka_instance": ["m7g.large", "kafka.t2.small"],
     "kafka_gigabytes": [0, 1_639],
     "kafka_partitions": [0, 1_001],
+    "kafka_most_partitions": [0, 1_001],
     "erasure_max_days": [0, 3_651, None],
 }
 SWITCHES = {
@@ -87,6 +88,11 @@ def test_a_load_that_no_stream_can_carry_is_refused_by_its_field(changed: dict[s
 def test_a_stream_on_demand_has_no_count_of_shards() -> None:
     with pytest.raises(RefusedConfig, match=r"Config\.shards is 4; allowed: None, since the stream is on demand"):
         replace(CONFIGS["prod"], shards=4)
+
+
+def test_a_topic_may_not_have_fewer_partitions_than_it_begins_with() -> None:
+    with pytest.raises(RefusedConfig, match=r"kafka_most_partitions is 3; allowed: at least 4, those that it begins"):
+        replace(CONFIGS["dev"], kafka_most_partitions=3)
 
 
 def test_every_setting_differs_between_stages() -> None:

@@ -26,6 +26,7 @@ from tests.stacks.synthesized import ROOT, Assembly, Template, all_resources, on
 from tests.test_iam import TAKE_NO_RESOURCE, allowed, listed
 
 LAKE, INGEST, MONITOR = "Rivermill-Lake", "Rivermill-Ingest", "Rivermill-Monitor"
+ALARM = "AWS::CloudWatch::Alarm"
 STATE = ("AWS::MSK::Cluster", "AWS::MSK::Topic", "AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup")
 
 pytestmark = pytest.mark.slow
@@ -89,6 +90,7 @@ def test_brokers_stand_in_subnets_that_lead_nowhere(config: Config, templates: d
 
 def test_every_setting_of_kafka_reaches_its_own_property() -> None:
     sizes: dict[str, Any] = {"kafka_brokers": 9, "kafka_gigabytes": 211, "kafka_partitions": 17, "stream_hours": 29}
+    sizes["kafka_most_partitions"] = 31
     found = synthesize(replace(CONFIGS["dev"], broker=KAFKA, kafka_instance="kafka.m7g.xlarge", **sizes)).templates
     cluster, topic = only(found[LAKE], "AWS::MSK::Cluster"), only(found[LAKE], "AWS::MSK::Topic")
     volume = cluster["BrokerNodeGroupInfo"]["StorageInfo"]["EBSStorageInfo"]["VolumeSize"]
@@ -97,7 +99,9 @@ def test_every_setting_of_kafka_reaches_its_own_property() -> None:
     assert cluster["BrokerNodeGroupInfo"]["InstanceType"] == "kafka.m7g.xlarge"
     assert (topic["PartitionCount"], topic["ReplicationFactor"]) == (17, 3)
     assert topic_settings(found[LAKE])["retention.ms"] == str(29 * 3_600_000)
-    assert mapping(found)["ProvisionedPollerConfig"]["MaximumPollers"] == 17
+    assert mapping(found)["ProvisionedPollerConfig"]["MaximumPollers"] == 31
+    widen = [each["Properties"] for each in functions(found).values() if named(each) == names.WIDEN]
+    assert widen[0]["Environment"]["Variables"]["MOST"] == "31"
 
 
 def test_the_topic_tells_times_by_the_brokers_clock_and_loses_no_confirmed_record(
@@ -128,7 +132,7 @@ def test_the_mapping_gives_up_what_no_retry_mends_and_says_so(config: Config, te
         "MaximumRecordAgeInSeconds": int(RECORD_AGE.to_seconds()),
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "AmazonManagedKafkaEventSourceConfig": {"ConsumerGroupId": names.CONSUME},
-        "ProvisionedPollerConfig": {"MinimumPollers": 1, "MaximumPollers": config.kafka_partitions},
+        "ProvisionedPollerConfig": {"MinimumPollers": 1, "MaximumPollers": config.kafka_most_partitions},
     }
 
     assert {name: found[name] for name in wanted} == wanted
@@ -201,7 +205,21 @@ def test_with_kafka_nothing_is_left_out(templates: dict[str, Template]) -> None:
     without = {named(each) for each in functions(stage("dev").templates).values()}
 
     assert without - ours == {names.SCALE}
-    assert ours - without == {names.BRIDGE}
+    assert ours - without == {names.BRIDGE, names.WIDEN}
+
+
+def test_partitions_are_raised_by_one_who_may_alter_this_topic_and_asks_alarms_that_are_there(
+    templates: dict[str, Template],
+) -> None:
+    reached = reach(templates, "WidenerWidenRole")
+    [widen] = [each["Properties"] for each in functions(templates).values() if named(each) == names.WIDEN]
+    asked = {widen["Environment"]["Variables"][name] for name in ("LAG", "FAILURE")}
+    alarms = {found["Properties"].get("AlarmName") for found in resources(templates[MONITOR], ALARM).values()}
+
+    assert f"/{names.STREAM}" in reached["kafka-cluster:AlterTopic"]
+    assert not [action for action, where in reached.items() if where == '"*"']
+    assert asked <= alarms
+    assert widen["ReservedConcurrentExecutions"] == 1
 
 
 def functions(templates: Mapping[str, Template]) -> dict[str, Template]:
@@ -229,14 +247,14 @@ def test_volumes_grow_by_themselves_and_alarms_tell_what_to_raise(
     config: Config, templates: dict[str, Template]
 ) -> None:
     policy = only(templates[LAKE], "AWS::ApplicationAutoScaling::ScalingPolicy")
-    alarms = [alarm["Properties"] for alarm in resources(templates[MONITOR], "AWS::CloudWatch::Alarm").values()]
+    alarms = [alarm["Properties"] for alarm in resources(templates[MONITOR], ALARM).values()]
     ours = [alarm for alarm in alarms if alarm["Namespace"] == "AWS/Kafka"]
     fields = {field for alarm in ours for field in re.findall(r"Config\.(\w+)", alarm["AlarmDescription"])}
 
     assert policy["TargetTrackingScalingPolicyConfiguration"]["DisableScaleIn"] is True
     assert sum(alarm["MetricName"] == "CpuUser" for alarm in ours) == config.kafka_brokers
     assert {"MaxOffsetLag", "EstimatedMaxTimeLag", "KafkaDataLogsDiskUsed"} <= {alarm["MetricName"] for alarm in ours}
-    assert fields == {"kafka_partitions", "kafka_brokers", "kafka_gigabytes"}
+    assert fields == {"kafka_most_partitions", "kafka_brokers", "kafka_gigabytes"}
     assert all(hasattr(config, field) for field in fields)
     assert not [alarm for alarm in alarms if alarm["MetricName"] == "IteratorAge"]
 
