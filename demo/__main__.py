@@ -12,6 +12,7 @@ from typing import Any
 
 from demo.broker import KINESIS, client_of, known
 from demo.day import commit_all, run_day, wait_until_landed
+from demo.erasure import erase_people
 from demo.evidence import Run, gather
 from demo.faults import struck, switch_on
 from demo.lake import output_of
@@ -58,6 +59,9 @@ def run(source: Source, broker: str, *, with_faults: bool) -> int:
             evidence = gather(Run(laptop, bucket, source, account, sent.accepted, execution))
             if with_faults:
                 evidence["faults"] = struck(laptop)
+        with progress.step("erase ten people, check their certificates"):
+            erased = erase_people(laptop, source, FOLDER / "certificates")
+            evidence |= erased | {"claims": [*evidence["claims"], *erased["claims"]]}
     return report(evidence | {"seconds": progress.seconds}, progress)
 
 

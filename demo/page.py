@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from demo.erasure import section
 from demo.pictures import Evidence, draw, thousands
 from domain.experiment.page.page import STYLE, rows
 
@@ -45,6 +46,7 @@ def render(evidence: Evidence, pictures: Sequence[str]) -> str:
         refusal=_refusal(evidence),
         judgements=_judgements(evidence),
         predictions=_predictions(evidence),
+        erased=section(evidence),
         stacks=_stacks(evidence),
         tables="".join(_table(table) for table in evidence["tables"]),
         steps=rows(["step", "seconds"], [[name, f"{took:.1f}"] for name, took in evidence["seconds"].items()]),

@@ -35,7 +35,7 @@ def certificate(
         "was_held": bool(mine or of(notes, "stores", digest)),
         "rows_held": mine,
         "items_deleted": of(notes, "stores", digest),
-        "tables": tables(notes),
+        "rewritten_by_job": tables(notes),
         "searched": {"tables": sorted(found), "bucket": scan(notes)},
         "removed_objects": removed(notes),
         "models": notes.get("models", []),

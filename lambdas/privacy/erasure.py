@@ -101,10 +101,16 @@ def runs(execution: str) -> bool:
 
 
 def quiet(event: Event, _: Context) -> dict[str, Any]:
-    """Tell whether everything that was under way at a moment has ended, and consumers have seen the deny-list."""
-    since = datetime.fromisoformat(event["since"].replace("Z", "+00:00"))
+    """Tell whether all that was under way at a moment has ended, and consumers have looked at the deny-list since."""
+    since, table = moment(event["since"]), erasures()
     going = [job for job in settings().jobs.split(",") if is_going(job, since)]
-    return {"quiet": _now() >= since + FENCE and not going, "going": going}
+    denied = max(moment(table.standing(digest)["at"]) for digest in table.members(event["job"]))
+    return {"quiet": _now() >= denied + FENCE and not going, "going": going}
+
+
+def moment(said: str) -> datetime:
+    """Read a moment as Step Functions writes it."""
+    return datetime.fromisoformat(said.replace("Z", "+00:00"))
 
 
 def is_going(job: str, since: datetime) -> bool:
@@ -155,7 +161,7 @@ def table(event: Event, _: Context) -> dict[str, Any]:
         done = quarantine.erase(catalog(), people, opened, notes)
     purged = purge(catalog(), name, IN_FLIGHT)
     said = {"table": name, **asdict(done), "purged": asdict(purged)}
-    if done.rows or purged.files:
+    if done.rows:
         erasures().note(event["job"], f"erased/{name}/{_now().isoformat()}", said)
     return {"name": name, "rows": done.rows, "files": done.files, "purged": purged.files}
 

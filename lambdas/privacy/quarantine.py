@@ -6,6 +6,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 import boto3
@@ -57,15 +58,7 @@ def erase(catalog: Catalog, people: Sequence[Person], opened: Opened, notes: dic
     done = Erased(snapshot_before=catalog.load_table(name).metadata.current_snapshot_id)
     for ref in heads(catalog.load_table(name)):
         done += erase_ref(catalog, ref, people, opened, notes)
-    after = catalog.load_table(name).metadata.current_snapshot_id
-    return done + Erased() if after == done.snapshot_before else moved(done, after)
-
-
-def moved(done: Erased, after: int | None) -> Erased:
-    """Say which snapshot came out of it."""
-    return Erased(
-        done.files, done.row_groups, done.rows, done.bytes_read, done.bytes_written, done.snapshot_before, after
-    )
+    return replace(done, snapshot_after=catalog.load_table(name).metadata.current_snapshot_id)
 
 
 def erase_ref(catalog: Catalog, ref: str, people: Sequence[Person], opened: Opened, notes: dict[str, str]) -> Erased:
