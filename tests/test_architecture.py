@@ -57,6 +57,7 @@ FUNCTIONS = {
     "experiment/report": "scipy",
     "privacy/request": "arrow",
     "privacy/erasure": "iceberg",
+    "privacy/detokenize": "arrow and privacy",
 }
 
 
