@@ -1,0 +1,103 @@
+"""Generalize whole columns alike: of all combinations of levels the one that loses least, few rows left out.
+
+The search is the exhaustive one that heuristics such as ARX's Flash (Kohlmayer et al. 2012) are exact shortcuts of:
+every combination is looked at, but for those that lose more than the best one so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from domain.privacy.anonymize.hierarchy import ANY, Codes, Encoded, Hierarchy
+
+Fit = Callable[[Codes], np.ndarray[Any, np.dtype[np.bool_]]]
+"""Of rows numbered by group: which groups may be published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A column at one level: what each known value becomes, as a number and as text, and what it loses."""
+
+    codes: Codes
+    labels: tuple[str, ...]
+    loss: np.ndarray[Any, np.dtype[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """A combination of levels: the group of each row, -1 for those left out, and the average loss of all rows."""
+
+    levels: tuple[int, ...]
+    groups: Codes
+    labels: tuple[tuple[str, ...], ...]
+    suppressed: int
+    loss: float
+
+
+def levels(hierarchy: Hierarchy, field: Encoded) -> list[Level]:
+    """Write a column at each level of its hierarchy.
+
+    A value loses the share that its group of known values has of all of them (Iyengar 2002), nought if alone.
+    """
+    found = []
+    for labels in hierarchy.ladder(field.known):
+        distinct, codes, alike = np.unique(labels, return_inverse=True, return_counts=True)
+        wide = len(field.known) > 1
+        loss = (alike[codes] - 1) / (len(field.known) - 1) if wide else np.zeros(len(field.known))
+        if labels and set(labels) == {ANY}:
+            loss = np.ones(len(field.known))
+        found.append(Level(codes.astype(np.int64), tuple(str(label) for label in distinct.tolist()), loss))
+    return found
+
+
+def best(
+    hierarchies: Sequence[Hierarchy], fields: Sequence[Encoded], weights: Codes, fit: Fit, limit: int
+) -> Ladder | None:
+    """Find the levels that lose least while at most `limit` people are left out; None if none are enough."""
+    columns = [levels(hierarchy, field) for hierarchy, field in zip(hierarchies, fields, strict=True)]
+    losses = [
+        [float(weights @ level.loss[field.codes]) / float(weights.sum()) for level in column]
+        for column, field in zip(columns, fields, strict=True)
+    ]
+    found: Ladder | None = None
+    choices = product(*(range(len(column)) for column in columns))
+    lost = {choice: sum(map(_at, losses, choice)) / len(fields) for choice in choices}
+    for choice in sorted(lost, key=lost.__getitem__):
+        if found is not None and lost[choice] >= found.loss:  # who is left out loses all: never less than this
+            break
+        tried = _apply(choice, columns, fields, weights, fit)
+        if tried.suppressed <= limit and (found is None or tried.loss < found.loss):
+            found = tried
+    return found
+
+
+def _at(losses: list[float], level: int) -> float:
+    return losses[level]
+
+
+def _apply(
+    choice: tuple[int, ...],
+    columns: Sequence[Sequence[Level]],
+    fields: Sequence[Encoded],
+    weights: Codes,
+    fit: Fit,
+) -> Ladder:
+    chosen = [column[level] for column, level in zip(columns, choice, strict=True)]
+    coded = np.stack([level.codes[field.codes] for level, field in zip(chosen, fields, strict=True)], axis=1)
+    distinct, groups = np.unique(coded, axis=0, return_inverse=True)
+    good = fit(groups)
+    lost = sum(level.loss[field.codes] for level, field in zip(chosen, fields, strict=True)) / len(fields)
+    lost = np.where(good[groups], lost, 1.0)
+    labels = [tuple(level.labels[code] for level, code in zip(chosen, row, strict=True)) for row in distinct.tolist()]
+    return Ladder(
+        choice,
+        np.where(good[groups], groups, -1),
+        tuple(labels),
+        int(weights[~good[groups]].sum()),
+        float(weights @ lost) / float(weights.sum()),
+    )
