@@ -92,6 +92,21 @@ def fingerprint(features: Sequence[Feature]) -> str:
     return hashlib.blake2b(repr(tuple(features)).encode(), digest_size=4).hexdigest()
 
 
+def written(name: str, numbers: Sequence[int]) -> str:
+    """Write a context's numbers as they are kept beside a decision, with the name of their features."""
+    return f"{name}:{','.join(map(str, numbers))}"
+
+
+def read(said: str) -> tuple[str, tuple[int, ...]]:
+    """Read what was kept.
+
+    >>> read(written("1f00ba44", (1_000_000, 250_000)))
+    ('1f00ba44', (1000000, 250000))
+    """
+    name, _, numbers = said.partition(":")
+    return name, tuple(map(int, numbers.split(","))) if numbers else ()
+
+
 def fault(features: Sequence[Feature]) -> tuple[str, object, str] | None:
     """Say which declared feature cannot work: its place, its value and the fix; None where all can."""
     keys = [feature.key for feature in features]

@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from domain.experiment.decision import Decision
+from domain.experiment.features import read, written
 from domain.experiment.learning import Feedback, Kept
 
 TAKEN = "ConditionalCheckFailedException"
@@ -54,7 +55,7 @@ class Decisions:
             "propensity": {"N": repr(decision.propensity)},
             "decided_at": {"S": at.isoformat()},
             "expires_at": _expiry(at),
-            **({"features": {"S": f"{fingerprint}:{','.join(map(str, features))}"}} if features else {}),
+            **({"features": {"S": written(fingerprint, features)}} if features else {}),
         }
         try:
             self._put_if_absent(item)
@@ -137,9 +138,8 @@ def _standing(error: ClientError) -> dict[str, Any]:
 
 def _kept(item: dict[str, Any]) -> Kept:
     moment = datetime.fromisoformat(item["decided_at"]["S"])
-    fingerprint, _, features = item.get("features", {}).get("S", "").partition(":")
-    numbers = tuple(map(int, features.split(","))) if features else ()
-    return Kept(item["arm"]["S"], float(item["propensity"]["N"]), moment, fingerprint, numbers)
+    by = read(item.get("features", {}).get("S", ""))
+    return Kept(item["arm"]["S"], float(item["propensity"]["N"]), moment, *by)
 
 
 def _chunks(values: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
