@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-from local import destinations, faults, stream_batches
+from local import faults, stream_batches
 from local.buckets import Bucket
 from local.cloud import Cloud
 from local.functions import InvocationRefused, functions
+from local.giving_up import GivenUp, back_off, iso
 from local.pace import pace
 from local.stream_batches import ENVELOPE_BYTES, MOST_PAYLOAD_BYTES, Item, Part, Rules
 from local.streams import READ_BYTES_A_SECOND, LoggedShard, LoggedStream
@@ -26,7 +24,6 @@ READ_RECORDS = 10_000
 READ_BYTES = 5 << 20  # base64 of it is about as much as an event holds
 WAIT_SECONDS = 0.5
 SHARE_SECONDS = 0.02  # between looks at whether the shard's bytes allow another read
-FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 1.0, 30.0
 
 log = logging.getLogger(__name__)
 
@@ -280,53 +277,23 @@ class Lane(threading.Thread):
         return Part(part.items[count:], part.failures)
 
     def _back_off(self, failures: int) -> None:
-        seconds = min(MOST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 10) / 2)
-        self.stopping.wait(pace(self._cloud).wait(seconds))
+        back_off(self._cloud, self.stopping, failures)
 
     def _discard(self, items: Sequence[Item], condition: str, invocations: int, run: Run | None) -> None:
         """Give up on records, and tell the on-failure destination which they were."""
-        arn = self._rules.on_failure
-        if not arn:
-            return
-        record = self._failure(items, condition, invocations, run)
-        if ":s3:" not in arn:
-            destinations.send(self._cloud, arn, json.dumps(record))
-            return
-        record["payload"] = stream_batches.payload(items).decode()
-        now = datetime.now(UTC)
-        key = (
-            f"aws/lambda/{self._reader.mapping.uuid}/{self._shard.shard_id}/{now:%Y/%m/%d}/"
-            f"{now:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
-        )
-        self._cloud.client("s3").put_object(Bucket=arn.rpartition(":")[2], Key=key, Body=json.dumps(record).encode())
+        if destination := self._rules.on_failure:
+            place = {"KinesisBatchInfo": self._place(items)}
+            folder, payload = self._shard.shard_id, stream_batches.payload(items)
+            lost = GivenUp(self._reader.mapping, condition, invocations, run, place, folder, payload)
+            lost.tell(self._cloud, destination)
 
-    def _failure(self, items: Sequence[Item], condition: str, invocations: int, run: Run | None) -> dict[str, Any]:
-        # AWS Lambda Developer Guide, "Retain discarded batch records for a Kinesis Data Streams event source".
-        response: dict[str, Any] = {"statusCode": 200, "executedVersion": run.version if run else "$LATEST"}
-        if run and run.failed:
-            response["functionError"] = "Unhandled"
+    def _place(self, items: Sequence[Item]) -> dict[str, Any]:
         return {
-            "requestContext": {
-                "requestId": run.request_id if run else str(uuid.uuid4()),
-                "functionArn": self._reader.mapping.function_arn,
-                "condition": condition,
-                "approximateInvokeCount": invocations,
-            },
-            "responseContext": response,
-            "version": "1.0",
-            "timestamp": _iso(time.time() * 1000),
-            "KinesisBatchInfo": {
-                "shardId": self._shard.shard_id,
-                "startSequenceNumber": items[0].sequence,
-                "endSequenceNumber": items[-1].sequence,
-                "approximateArrivalOfFirstRecord": _iso(items[0].arrived),
-                "approximateArrivalOfLastRecord": _iso(items[-1].arrived),
-                "batchSize": len(items),
-                "streamArn": self._reader.mapping.event_source_arn,
-            },
+            "shardId": self._shard.shard_id,
+            "startSequenceNumber": items[0].sequence,
+            "endSequenceNumber": items[-1].sequence,
+            "approximateArrivalOfFirstRecord": iso(items[0].arrived),
+            "approximateArrivalOfLastRecord": iso(items[-1].arrived),
+            "batchSize": len(items),
+            "streamArn": self._reader.mapping.event_source_arn,
         }
-
-
-def _iso(milliseconds: float) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,11 +11,11 @@ import json
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
+from local.giving_up import iso
 from local.stream_batches import Item, Rules
 
 DEFAULT_WINDOW_SECONDS = 0.5
@@ -133,12 +133,6 @@ def reached(items: Iterable[Item]) -> dict[tuple[str, int], int]:
         last = max(item.number for item in found) + 1
         ends[topic, int(partition)] = max(last, ends.get((topic, int(partition)), 0))
     return ends
-
-
-def iso(milliseconds: float) -> str:
-    """Write a time as AWS does."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _contents(message: Message) -> dict[str, bytes | None]:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from local import destinations, faults, stream_batches
+from local import faults, stream_batches
 from local.cloud import Cloud
 from local.functions import InvocationRefused, functions
+from local.giving_up import GivenUp, back_off
 from local.kafka import batches
 from local.kafka.batches import Envelope, Record
 from local.kafka.clusters import Refused, clusters
 from local.kafka.mapping import KafkaMapping
-from local.pace import pace
 from local.stream_batches import MOST_PAYLOAD_BYTES, Item, Part, Rules
 from local.tally import tally
 from local.workers import Run
@@ -30,7 +27,6 @@ ENVELOPE_BYTES = 1024  # what the event says beside its records, at most
 FETCH_RECORDS = 2_000
 WAIT_SECONDS = 0.2
 WATCH_SECONDS = 10.0
-FIRST_BACKOFF_SECONDS, MOST_BACKOFF_SECONDS = 1.0, 30.0
 RETENTION_SECONDS = 10 * 365 * 86_400.0  # the broker forgets by itself
 
 log = logging.getLogger(__name__)
@@ -235,46 +231,23 @@ class Poller(threading.Thread):
         return Part([item for item in part.items if item.sequence not in gone], part.failures)
 
     def _back_off(self, failures: int) -> None:
-        seconds = min(MOST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures, 10) / 2)
-        self.stopping.wait(pace(self._cloud).wait(seconds))
+        back_off(self._cloud, self.stopping, failures)
 
     def _discard(self, items: Sequence[Item], condition: str, invocations: int, run: Run | None) -> None:
         """Give up on records, and tell the on-failure destination which they were."""
-        arn = self._rules.on_failure
-        if not arn:
-            return
-        record = self._failure(items, condition, invocations, run)
-        if ":s3:" not in arn:
-            destinations.send(self._cloud, arn, json.dumps(record))
-            return
-        record["payload"] = self._envelope.event(items).decode()
-        now = datetime.now(UTC)
-        where = f"aws/lambda/{self._mapping.uuid}/{self._mapping.topic}/{now:%Y/%m/%d}"
-        key = f"{where}/{now:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
-        self._cloud.client("s3").put_object(Bucket=arn.rpartition(":")[2], Key=key, Body=json.dumps(record).encode())
+        if destination := self._rules.on_failure:
+            payload = self._envelope.event(items)
+            place = {"KafkaBatchInfo": self._place(items, len(payload))}
+            lost = GivenUp(self._mapping, condition, invocations, run, place, self._mapping.topic, payload)
+            lost.tell(self._cloud, destination)
 
-    def _failure(self, items: Sequence[Item], condition: str, invocations: int, run: Run | None) -> dict[str, Any]:
-        # AWS Lambda Developer Guide, "Capturing discarded batches for an Amazon MSK event source".
-        response: dict[str, Any] = {"statusCode": 200, "executedVersion": run.version if run else "$LATEST"}
-        if run and run.failed:
-            response["functionError"] = "Unhandled"
+    def _place(self, items: Sequence[Item], size: int) -> dict[str, Any]:
         return {
-            "requestContext": {
-                "requestId": run.request_id if run else str(uuid.uuid4()),
-                "functionArn": self._mapping.function_arn,
-                "condition": condition,
-                "approximateInvokeCount": invocations,
-            },
-            "responseContext": response,
-            "version": "1.0",
-            "timestamp": batches.iso(time.time() * 1000),
-            "KafkaBatchInfo": {
-                "batchSize": len(items),
-                "eventSourceArn": self._mapping.event_source_arn,
-                "bootstrapServers": self._envelope.bootstrap,
-                "payloadSize": len(self._envelope.event(items)),
-                "recordsInfo": batches.information(items),
-            },
+            "batchSize": len(items),
+            "eventSourceArn": self._mapping.event_source_arn,
+            "bootstrapServers": self._envelope.bootstrap,
+            "payloadSize": size,
+            "recordsInfo": batches.information(items),
         }
 
 
