@@ -153,7 +153,7 @@ class Files:
         payloads, self.waiting = self.waiting, []
         try:
             self.write(between(payloads))
-        except Exception:
+        except Exception:  # whatever it is, it is raised again once the record that did it is named
             for payload in payloads:
                 print(f"alone: {payload!r}", file=sys.stderr)
                 self.write(between([payload]))
