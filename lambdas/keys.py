@@ -187,10 +187,11 @@ class SubjectKeys:
 
 @dataclass(slots=True)
 class Warm:
-    """Keys as a warm process remembers them; after a while it forgets them and asks again."""
+    """Keys as a warm process remembers them; after a while it forgets them and asks again; `makes` what never was."""
 
     data: DataKeys
     subjects: SubjectKeys
+    makes: bool = False
     clock: Callable[[], float] = time.monotonic
     _ring: Keyring | None = None
     _opened_at: float = 0.0
@@ -201,7 +202,7 @@ class Warm:
         if self._ring is None or self.clock() - self._opened_at > REFRESH_SECONDS:
             self._ring = None  # if the keys cannot be had now, those of before serve no more
             self._own.clear()
-            self._ring = self.data.ring(make=True)
+            self._ring = self.data.ring(make=self.makes)
             self._opened_at = self.clock()
         return self._ring
 
@@ -231,9 +232,9 @@ class Where(Protocol):
         """Name the KMS key that wraps."""
 
 
-def warm(dynamodb: Any, kms: Any, where: Where) -> Warm:
-    """Open the keys where a function's settings say; nothing is asked yet."""
-    return Warm(DataKeys(dynamodb, kms, where.keys, where.privacy_key), SubjectKeys(dynamodb, where.subjects))
+def warm(dynamodb: Any, kms: Any, where: Where, *, makes: bool = False) -> Warm:
+    """Open the keys where a function's settings say; nothing is asked yet.  Who protects fields `makes` the first."""
+    return Warm(DataKeys(dynamodb, kms, where.keys, where.privacy_key), SubjectKeys(dynamodb, where.subjects), makes)
 
 
 def _key(purpose: str, version: int) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from aws_cdk import Duration, Environment, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from domain.privacy.anonymize.declaration import check as check_publications
 from domain.privacy.release.declaration import check
+from domain.publications import PUBLICATIONS
 from domain.releases import RELEASES
 from lambdas.privacy.settings import DetokenizeSettings
 from stacks import names
@@ -18,7 +20,7 @@ from stacks.constructs.grants import grant_files, grant_key
 from stacks.constructs.layer import Layer
 from stacks.constructs.nag import accept_wildcards
 from stacks.constructs.protection import grant_keys, key_settings
-from stacks.jobs import RELEASE
+from stacks.jobs import ANONYMIZE, RELEASE
 from stacks.lake import LakeStack
 
 RESULTS = ("StartQueryExecution", "StopQueryExecution", "GetQueryExecution", "GetQueryResults")
@@ -30,6 +32,7 @@ class PrivacyStack(Stack):
     def __init__(self, scope: Construct, id: str, *, env: Environment, lake: LakeStack, config: Config) -> None:
         super().__init__(scope, id, env=env, description="Rivermill: tokens, removal, and what may be published")
         check(RELEASES.values())
+        check_publications(PUBLICATIONS.values())
         self.lake, self.config = lake, config
         self.analyst, self.steward, self.eraser = (self._role(name) for name in names.DUTIES)
         self._analyst()
@@ -50,8 +53,9 @@ class PrivacyStack(Stack):
         grant_key(role, self.lake.key)
         allow(role, [f"athena:{verb}" for verb in RESULTS], arn(self, "athena", "workgroup", names.WORKGROUP))
         allow(role, ["s3:GetBucketLocation"], bucket.bucket_arn)  # Athena asks it of where results go
-        # What a release may tell is bounded by its dataset's budget, whoever asks.
-        allow(role, ["glue:StartJobRun", "glue:GetJobRun"], arn(self, "glue", "job", RELEASE.name))
+        # What these tell is bounded by a budget and by what is declared, whoever asks.
+        for job in (RELEASE, ANONYMIZE):
+            allow(role, ["glue:StartJobRun", "glue:GetJobRun", "glue:GetJob"], arn(self, "glue", "job", job.name))
         allow(role, ["dynamodb:GetItem"], self.lake.budgets.table_arn)
 
     def _steward(self) -> None:
@@ -69,9 +73,7 @@ class PrivacyStack(Stack):
             memory_mb=1024,
             reserved_concurrency=1,  # people ask it, not programs
         )
-        # Who asks for tokens of a value before anything came in makes the first key.
-        grant_keys(detokenize.role, self.lake, makes=True)
-        allow(detokenize.role, ["dynamodb:GetItem"], self.lake.subjects.table_arn)
+        grant_keys(detokenize.role, self.lake)
 
     def _eraser(self) -> None:
         """Ask for a person's removal, follow it, and read the certificate."""

@@ -55,8 +55,8 @@ FUNCTIONS = {
     "experiment/decide": None,
     "experiment/learn": "numpy",
     "experiment/report": "scipy",
-    "privacy/request": "arrow",
-    "privacy/erasure": "iceberg",
+    "privacy/request": "arrow and privacy",
+    "privacy/erasure": "iceberg and privacy",
     "privacy/detokenize": "arrow and privacy",
 }
 

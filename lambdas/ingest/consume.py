@@ -92,7 +92,7 @@ def keys() -> Warm:
     """Open the keys, once for a warm process."""
     from lambdas.keys import warm  # noqa: PLC0415  # as above
 
-    return warm(client("dynamodb"), client("kms"), settings())
+    return warm(client("dynamodb"), client("kms"), settings(), makes=True)
 
 
 def origin(records: Sequence[dict[str, Any]]) -> Shard:

@@ -54,9 +54,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         asked = checked(event)
         answer = done(asked, keys().ring())
     except Refused as refused:
-        return {"refused": {"field": refused.field, "fix": refused.fix}}
+        return {"refused": {"field": refused.field, "value": "not repeated", "fix": refused.fix}}
     except REASONS as reason:
-        return {"refused": {"field": "keys", "fix": str(reason)}}
+        return {"refused": {"field": "keys", "value": "not repeated", "fix": str(reason)}}
     told = {"purpose": asked["purpose"], "domain": str(event.get("domain", "")), "values": len(asked["items"])}
     moment = datetime.now(timezone.utc)
     print(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from functools import cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow as pa
 from domain.privacy.erasures import Retention
 from domain.tables import QUARANTINE
 from lambdas.catalogue import open_catalogue
-from lambdas.privacy import held, lineage, quarantine
+from lambdas.privacy import held, lineage, quarantine, stored
 from lambdas.privacy.certify import Signer, certificate
 from lambdas.privacy.erasures import Erasures, Lock
 from lambdas.privacy.people import People, Person
@@ -25,6 +25,9 @@ from lambdas.privacy.settings import ErasureSettings
 from lambdas.privacy.stores import KeyValues
 from lambdas.privacy.sweep import BLOCKED, LIVE, REMOVED, Sweep, total
 from lambdas.privacy.table import erase_table
+
+if TYPE_CHECKING:
+    from lambdas.keys import Warm
 
 IN_FLIGHT = timedelta(hours=24)
 """A file of no snapshot that is younger may be about to be committed; a sweep reads it all the same."""
@@ -103,7 +106,7 @@ def runs(execution: str) -> bool:
 def quiet(event: Event, _: Context) -> dict[str, Any]:
     """Tell whether all that was under way at a moment has ended, and consumers have looked at the deny-list since."""
     since, table = moment(event["since"]), erasures()
-    going = [job for job in settings().jobs.split(",") if is_going(job, since)]
+    going = [job for job in filter(None, settings().jobs.split(",")) if is_going(job, since)]
     denied = max(moment(table.standing(digest)["at"]) for digest in table.members(event["job"]))
     return {"quiet": _now() >= denied + FENCE and not going, "going": going}
 
@@ -210,7 +213,15 @@ def retention() -> Retention:
 
 def opened(rows: pa.Table) -> pa.Table:
     """Give rows of the quarantine in clear."""
-    return rows
+    return stored.set_aside_in_clear(rows, keys().ring()) if settings().keys else rows
+
+
+@cache
+def keys() -> Warm:
+    """Open the keys, once for a warm process."""
+    from lambdas.keys import warm  # noqa: PLC0415  # with its layer, only where privacy is on
+
+    return warm(client("dynamodb"), client("kms"), settings())
 
 
 def _now() -> datetime:

@@ -62,7 +62,7 @@ def context(about: str) -> dict[str, str]:
     return {"purpose": "erasure", "about": about}
 
 
-def named(key: bytes, raw: str) -> Person:
-    """Name a person by the value that was asked for, in the one form that a consumer brings it to."""
+def named(key: bytes, raw: str, tokens: Sequence[str] = ()) -> Person:
+    """Name a person by the value that was asked for, by the one form of it that a consumer knows, and by its tokens."""
     usual = one(raw, USER)
-    return Person(digest(key, usual), tuple(dict.fromkeys((raw, usual))))
+    return Person(digest(key, usual), tuple(dict.fromkeys((raw, usual, *tokens))))

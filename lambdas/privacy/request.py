@@ -7,14 +7,18 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from domain.privacy import audit
+from lambdas.privacy import stored
 from lambdas.privacy.erasures import Erasures
 from lambdas.privacy.people import People, named
 from lambdas.privacy.settings import RequestSettings
+
+if TYPE_CHECKING:
+    from lambdas.keys import Warm
 
 MOST = 100
 """People in one request, and in one job."""
@@ -59,13 +63,28 @@ def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime
     key, due = people.digests_key(), now + timedelta(days=int(settings().erasure_max_days))
     told = []
     for subject in subjects:
-        person = named(key, subject)
+        person = named(key, subject, tokens(subject))
         sealed = people.seal(person.digest, person.spellings)
         is_new = erasures.request(person.digest, sealed, now, due)
         told.append(erasures.standing(person.digest) | {"subject": person.digest, "is_new": is_new})
     digests = tuple(str(each["subject"]) for each in told)
     print(audit.line(audit.Act.ERASURE, who=who, at=now, subjects=digests))
     return told
+
+
+def tokens(subject: str) -> Sequence[str]:
+    """Give what the person is called where they rest, if privacy is on."""
+    if not settings().keys:
+        return ()
+    return stored.tokens_of(subject, keys().ring())
+
+
+@cache
+def keys() -> Warm:
+    """Open the keys, once for a warm process."""
+    from lambdas.keys import warm  # noqa: PLC0415  # with its layer, only where privacy is on
+
+    return warm(client("dynamodb"), client("kms"), settings())
 
 
 def started(erasures: Erasures, now: datetime) -> str | None:

@@ -15,6 +15,9 @@ class RequestSettings(Settings):
     erasure_key: str
     machine: str
     erasure_max_days: str
+    keys: str = ""
+    privacy_key: str = ""
+    subjects: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class ErasureSettings(Settings):
     recovery_days: str
     log_days: str
     erasure_max_days: str
+    keys: str = ""
+    privacy_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from domain.tables import TABLES
 from lambdas.privacy.settings import ErasureSettings, RequestSettings
 from stacks import names
 from stacks.arns import arn, colon_arn, function_arn
-from stacks.config import KINESIS, Config
+from stacks.config import KINESIS, ON, Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import catalogue_arn, grant_files, grant_key
 from stacks.constructs.layer import Layer
 from stacks.constructs.nag import accept_wildcards
+from stacks.constructs.protection import grant_keys, key_settings
 from stacks.constructs.state_machine import StateMachine
 from stacks.erasure import definition
 from stacks.jobs import JOBS
@@ -33,6 +34,9 @@ class Erasure(Construct):
         super().__init__(scope, id)
         self.lake, self.config = lake, config
         self.arrow = Layer(self, "Arrow", name="arrow")
+        protected = config.privacy == ON
+        self.privacy = [Layer(self, "Privacy", name="privacy")] if protected else []
+        self.keys = key_settings(lake) if protected else {}
         self._steps()
         learns = config.broker == KINESIS
         told = definition(lake.notices.topic_arn, learns=learns)
@@ -58,15 +62,18 @@ class Erasure(Construct):
                 erasure_key=lake.key.key_arn,
                 machine=machine,
                 erasure_max_days=str(self.config.erasure_max_days),
+                **self.keys,
             ),
             config=self.config,
-            layers=[self.arrow],
+            layers=[self.arrow, *self.privacy],
             timeout=Duration.seconds(60),
             memory_mb=512,
         )
         verbs = ("GetItem", "PutItem", "Query")
         allow(request.role, [f"dynamodb:{verb}" for verb in verbs], lake.erasures.table_arn)
         allow(request.role, ["states:StartExecution"], machine)
+        if self.keys:
+            grant_keys(request.role, lake)
         grant_key(request.role, lake.key)
         allow(request.role, ["kms:Encrypt"], lake.key.key_arn)
         # Whatever ended an execution, the next hour's takes up its job.
@@ -85,7 +92,6 @@ class Erasure(Construct):
             settings=ErasureSettings(
                 bucket=lake.bucket.bucket_name,
                 erasures=lake.erasures.table_name,
-                subjects=lake.subjects.table_name,
                 decisions=lake.decisions.table_name,
                 erasure_key=lake.key.key_arn,
                 signing_key=lake.certificates.key_arn,
@@ -95,13 +101,16 @@ class Erasure(Construct):
                 recovery_days=str(lake.recovery_days),
                 log_days=str(config.log_days),
                 erasure_max_days=str(config.erasure_max_days),
+                **{"subjects": lake.subjects.table_name, **self.keys},
             ),
             config=config,
-            layers=[self.arrow, Layer(self, "Iceberg", name="iceberg")],
+            layers=[self.arrow, Layer(self, "Iceberg", name="iceberg"), *self.privacy],
             timeout=Duration.minutes(15),
             memory_mb=3008,
         )
         self._grant(steps.role)
+        if self.keys:
+            grant_keys(steps.role, lake)
 
     def _grant(self, role: iam.Role) -> None:
         lake = self.lake

@@ -158,7 +158,7 @@ def test_a_batch_that_waited_lands_once_its_key_is_back(vault: Vault) -> None:
 
 def test_a_warm_process_forgets_a_revoked_key_after_a_while(vault: Vault) -> None:
     now = [0.0]
-    warm = Warm(vault.data, consume.keys().subjects, clock=lambda: now[0])
+    warm = Warm(vault.data, consume.keys().subjects, makes=True, clock=lambda: now[0])
     warm.ring()
     vault.data.revoke(TOKENS, 1)
     now[0] = REFRESH_SECONDS

@@ -1,0 +1,52 @@
+"""What a person is called where they rest, and what was sealed of them, where privacy is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from domain.privacy.keyring import SEALED_BYTES
+from domain.schema import Treatment
+from domain.tables import QUARANTINE
+
+if TYPE_CHECKING:
+    from domain.privacy.keyring import Keyring
+
+USER = "user"
+"""The domain of the subjects' tokens."""
+
+SEALED = tuple(column.name for column in QUARANTINE.columns if column.field.treatment is Treatment.ENCRYPT)
+
+
+def tokens_of(raw: str, ring: Keyring) -> tuple[str, ...]:
+    """Give a person's tokens under every version of the key, the newest first."""
+    from domain.privacy import tokens  # noqa: PLC0415  # with its layer, only where privacy is on
+    from domain.privacy.domains import DOMAINS  # noqa: PLC0415  # as above
+    from domain.privacy.keyring import TOKENS, Keyring  # noqa: PLC0415  # as above
+
+    column = pa.array([raw], pa.string())
+    rings = [Keyring.of([ring.version(TOKENS, version)]) for version in ring.versions(TOKENS)]
+    return tuple(tokens.tokenized(column, each, DOMAINS[USER])[0].as_py() for each in rings)
+
+
+def set_aside_in_clear(rows: pa.Table, ring: Keyring) -> pa.Table:
+    """Open what is sealed in rows of the quarantine; what was set aside while privacy was off is in clear already."""
+    for name in SEALED:
+        place = rows.schema.get_field_index(name)
+        if place >= 0:
+            values = [opened(value, name, ring) for value in rows.column(place).to_pylist()]
+            rows = rows.set_column(place, rows.schema.field(place), pa.array(values, rows.schema.field(place).type))
+    return rows
+
+
+def opened(value: Any, name: str, ring: Keyring) -> Any:
+    """Open one value, of either kind, if it is sealed."""
+    from domain.privacy.sealing import unsealed  # noqa: PLC0415  # with its layer, only where privacy is on
+    from domain.privacy.spelling import SPELLED  # noqa: PLC0415  # as above
+
+    if isinstance(value, bytes) and value.startswith(SEALED_BYTES):
+        return unsealed(value, ring, f"{QUARANTINE.name}.{name}")
+    if isinstance(value, str) and (found := SPELLED.fullmatch(value)) and found[1] == "s":
+        return unsealed(value, ring, f"{QUARANTINE.name}.{name}")
+    return value
