@@ -36,6 +36,8 @@ value: .venv/ready        ## value an experiment's policy, and each arm, on what
 	@python -m clients.readout.value --experiment "$(EXPERIMENT)"
 erase: .venv/ready        ## remove people for good, and check their certificates: SUBJECT=u-1[,u-2]
 	@python -m clients.privacy erase --subject "$(SUBJECT)"
+anonymize: .venv/ready    ## publish a table with each person in a group: PUBLICATION= [DAY=]
+	@python -m clients.privacy anonymize --publication "$(PUBLICATION)" --day "$(DAY)"
 check: .venv/ready-test   ## format, lint, types and the fast tests
 	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
 test: .venv/ready-test    ## everything
@@ -51,4 +53,4 @@ node: .venv/ready
 	@python -m local.tools && npm ci --silent --no-fund --no-audit && touch $@
 .venv/ready-test: .venv/ready requirements-test.txt
 	@pip install -q --disable-pip-version-check -r requirements-test.txt && touch $@
-.PHONY: release node demo local synth deploy redrive replay account readout plan value erase check test bench
+.PHONY: anonymize release node demo local synth deploy redrive replay account readout plan value erase check test bench

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from domain.events import EVENTS
 from domain.process.sessions import INTERACTIONS
+from domain.publications import PUBLICATIONS
 from domain.releases import RELEASES
 from domain.tables import CURATED, OPENINGS, PROPENSITY, RAW, SESSIONS, STATISTICS, USERS, Table
 
@@ -52,6 +53,11 @@ RELEASE = Job(
     packages=("opendp==0.16.0",),
     ledger=True,
 )
+ANONYMIZE = Job(
+    module="privacy.anonymize",
+    reads=tuple(dict.fromkeys(publication.table for publication in PUBLICATIONS.values())),
+    files=("published/",),
+)
 REPLAY = Job(module="process.replay", reads=tuple(RAW.values()), writes=tuple(CURATED.values()))
 
 JOBS = (
@@ -68,6 +74,7 @@ JOBS = (
     COMPACT,
     REPLAY,
     RELEASE,
+    ANONYMIZE,
 )
 """All of them; those of the day in the order in which it runs them."""
 

@@ -1,4 +1,4 @@
-"""`python -m clients.privacy erase | verify | release | …`: what a steward or an analyst does, and what came of it."""
+"""`python -m clients.privacy erase | verify | release | anonymize`: what those do who answer for data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clients.operations import functions
-from clients.privacy import erase, release, verify
+from clients.privacy import anonymize, erase, release, verify
+from clients.privacy.jobs import CannotBePublished
+from domain.privacy.anonymize.declaration import RefusedPublication
 from domain.privacy.release.declaration import RefusedRelease
 
 Verb = Callable[[Namespace], None]
@@ -31,6 +33,11 @@ def run_release(asked: Namespace) -> None:
     release.release(asked.dataset, asked.epsilon, asked.day, dry=switched(asked, "dry_run"))
 
 
+def run_anonymize(asked: Namespace) -> None:
+    """Anonymize."""
+    anonymize.anonymize(asked.publication, asked.day)
+
+
 def run_erase(asked: Namespace) -> None:
     """Erase, and check the certificates as anybody would."""
     subjects = [subject for subject in asked.subject.split(",") if subject]
@@ -49,11 +56,19 @@ def run_verify(asked: Namespace) -> None:
 VERBS: dict[str, tuple[Verb, tuple[str, ...]]] = {
     "erase": (run_erase, ("subject",)),
     "verify": (run_verify, ("CERTIFICATE", "public-key")),
+    "anonymize": (run_anonymize, ("publication", "day")),
     "release": (run_release, ("dataset", "epsilon", "day", "dry-run")),
 }
 """Each verb with its options, a capital one in its place; a new one is a module here and a line."""
 
-REFUSALS = (CannotBeDone, functions.CannotBeDone, verify.NotGenuine, release.CannotBeReleased, RefusedRelease)
+REFUSALS = (
+    CannotBeDone,
+    functions.CannotBeDone,
+    verify.NotGenuine,
+    CannotBePublished,
+    RefusedPublication,
+    RefusedRelease,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

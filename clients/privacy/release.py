@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import boto3
 
+from clients.privacy.jobs import CannotBePublished, have_run
 from domain.privacy.release import ledger
 from domain.privacy.release.declaration import Dataset, Kind, RefusedRelease, check
 from domain.privacy.release.plan import Plan, expected, plans
 from domain.releases import RELEASES
 
 JOB = "rivermill-release"
-PAUSE = 0.5  # seconds between two questions whether the job is done
-GOING = ("STARTING", "RUNNING", "STOPPING", "WAITING")
 FINEST = 40  # halvings in the search for the least epsilon that would do
-
-
-class CannotBeReleased(RuntimeError):
-    """The platform refused a release or failed at it; the message says what and how to mend it."""
 
 
 def dataset_of(name: str) -> Dataset:
@@ -131,25 +125,8 @@ def spent(dataset: Dataset) -> ledger.Units:
             TableName=ledger.TABLE, Key=ledger.key(dataset, ledger.BUDGET), ConsistentRead=True
         ).get("Item")
     except client.exceptions.ResourceNotFoundException:
-        raise CannotBeReleased(f"there is no table {ledger.TABLE}: deploy the stack Rivermill-Lake") from None
+        raise CannotBePublished(f"there is no table {ledger.TABLE}: deploy the stack Rivermill-Lake") from None
     return ledger.spent_of(account)
-
-
-def have_released(dataset: Dataset, epsilon: float, day: date) -> None:
-    """Have the job answer, and wait for its end."""
-    glue = boto3.client("glue")
-    run = f"release-{dataset.name}-{day}-{epsilon:g}"
-    given = {"--dataset": dataset.name, "--epsilon": repr(epsilon), "--day": day.isoformat(), "--run": run}
-    try:
-        started = glue.start_job_run(JobName=JOB, Arguments=given)["JobRunId"]
-    except glue.exceptions.EntityNotFoundException:
-        raise CannotBeReleased(f"there is no job {JOB}: deploy the stack Rivermill-Process") from None
-    except glue.exceptions.ConcurrentRunsExceededException:
-        raise CannotBeReleased(f"{JOB} is at work for somebody else: wait for its end") from None
-    while (found := glue.get_job_run(JobName=JOB, RunId=started)["JobRun"])["JobRunState"] in GOING:
-        time.sleep(PAUSE)
-    if found["JobRunState"] != "SUCCEEDED":
-        raise CannotBeReleased(f"{JOB} {found['JobRunState'].lower()}: {found.get('ErrorMessage')}")
 
 
 def release(dataset_name: str, epsilon_text: str, day_text: str = "", *, dry: bool = False) -> None:
@@ -169,7 +146,8 @@ def release(dataset_name: str, epsilon_text: str, day_text: str = "", *, dry: bo
     if dry:
         return
     if len(answers) < len(planned):
-        have_released(dataset, epsilon, day)
+        run = f"release-{dataset.name}-{day}-{epsilon:g}"
+        have_run(JOB, {"--dataset": dataset.name, "--epsilon": repr(epsilon), "--day": day.isoformat(), "--run": run})
         answers = stored(dataset, planned, day)
     print("\n".join(lines(planned, answers)))
     rest = ledger.left(dataset, spent(dataset))

@@ -83,11 +83,9 @@ class Tree:
         place = {leaf: number for number, leaf in enumerate(self.leaves)}
         distinct, inverse = np.unique(np.asarray(values, dtype=object).astype(str), return_inverse=True)
         unknown = [value for value in distinct.tolist() if value not in place]
-        if unknown:
-            raise UnknownValue(
-                f"{unknown[0]!r} is in no branch of the tree of {self.root!r}: add it, or a branch for it"
-            )
-        codes = np.array([place[value] for value in distinct.tolist()], dtype=np.int64)[inverse]
+        if unknown and self.other is None:
+            raise UnknownValue(f"{unknown[0]!r} is in no branch of the tree of {self.root!r}: add it, or an `other`")
+        codes = np.array([place[value if value in place else str(self.other)] for value in distinct.tolist()])[inverse]
         return Encoded(self.leaves, codes.astype(np.int64), np.arange(len(self.leaves), dtype=np.float64), self)
 
     def ladder(self, known: Sequence[Any]) -> list[list[str]]:

@@ -97,7 +97,10 @@ def _averaged(publication: Publication, fields: Sequence[Encoded], promise: Prom
     points = np.stack([field.at[field.codes] for field in fields], axis=1)
     if weights.sum() < publication.k:
         raise impossible(publication, {}, weights)
-    of, means, loss = microaggregate.groups(points, weights, publication.k)
+    distinct, which = np.unique(points, axis=0, return_inverse=True)  # people who are alike stay together
+    people = np.bincount(which.reshape(-1), weights).astype(np.int64)
+    near, means, loss = microaggregate.groups(distinct, people, publication.k)
+    of = near[which.reshape(-1)]
     good = promise.fit(of)
     left_out = int(weights[~good[of]].sum())
     if left_out > publication.suppress * weights.sum():
