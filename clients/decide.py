@@ -60,14 +60,15 @@ def decide(
     return Decision(**said)
 
 
-def rewarded(decision: Decision, value: float, name: str = "", *, stream: str = STREAM) -> None:
+def rewarded(decision: Decision, value: float, name: str = "", *, stream: str = STREAM, to: Any = None) -> None:
     """Tell what came of a decision, from 0 to 1; sent again it counts once, and with another `name` once more.
 
-    Units that are not part of the experiment have nothing to tell: nothing is sent for them.
+    Units that are not part of the experiment have nothing to tell: nothing is sent for them.  `to` is what the stream
+    is reached by where it is not Kinesis: `clients.producer.kafka.KafkaTopics`.
     """
     if decision.decision_id is not None:
         data = json.dumps(reward(decision, value, name)).encode()
-        client("kinesis").put_record(StreamName=stream, Data=data, PartitionKey=decision.unit)
+        (to or client("kinesis")).put_record(StreamName=stream, Data=data, PartitionKey=decision.unit)
 
 
 def reward(decision: Decision, value: float, name: str = "", at: datetime | None = None) -> dict[str, Any]:

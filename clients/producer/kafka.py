@@ -20,6 +20,10 @@ FULL = "_QUEUE_FULL"
 PASSING = {FULL: "ProvisionedThroughputExceededException", "POLICY_VIOLATION": "ProvisionedThroughputExceededException"}
 
 
+class NotTaken(RuntimeError):
+    """A record that the topic has not taken for certain; the message says why."""
+
+
 class Client(Protocol):
     """What is used of confluent_kafka.Producer."""
 
@@ -46,6 +50,14 @@ class KafkaTopics:
             self._produce(StreamName, record, outcome)
         self._client.flush(SECONDS)
         return {"FailedRecordCount": sum("ErrorCode" in each for each in outcomes), "Records": outcomes}
+
+    def put_record(self, *, StreamName: str, Data: bytes, PartitionKey: str) -> dict[str, Any]:
+        """Send one record; raises NotTaken, with the reason, for one that the brokers have not confirmed."""
+        answer = self.put_records(StreamName=StreamName, Records=[{"Data": Data, "PartitionKey": PartitionKey}])
+        outcome: dict[str, Any] = answer["Records"][0]
+        if "ErrorCode" in outcome:
+            raise NotTaken(f"{outcome['ErrorCode']}: {outcome.get('ErrorMessage', 'no answer')}; send it again")
+        return outcome
 
     def _produce(self, topic: str, record: dict[str, Any], outcome: dict[str, Any]) -> None:
         def settle(error: Any, message: Any) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer as KafkaProducer
 
+from clients.decide import rewarded
 from clients.producer import Producer
-from clients.producer.kafka import CONFIG, KafkaTopics
+from clients.producer.kafka import CONFIG, KafkaTopics, NotTaken
+from domain.experiment.decision import Decision
 from domain.ingest.batch import sort
 from lambdas.ingest import kafka as adapter
 from tests.brokers import KafkaTopic
@@ -114,3 +116,15 @@ def _landed(topic: KafkaTopic) -> list[int]:
         for (_, name), records in adapter.shards(topic.event(topic.read(shard))):
             counts.append(sort(records, name).landed.get("search", 0))
     return counts
+
+
+def test_a_reward_is_told_over_kafka_or_the_caller_hears_that_it_was_not() -> None:
+    client = Client(None, "TOPIC_AUTHORIZATION_FAILED")
+    decision = Decision(
+        experiment="ranking", unit="u-1", arm="popular", propensity=0.5, decision_id="x-1", reason="assigned"
+    )
+
+    rewarded(decision, 1.0, to=KafkaTopics(client))
+
+    with pytest.raises(NotTaken, match="TOPIC_AUTHORIZATION_FAILED: because of"):
+        rewarded(decision, 1.0, to=KafkaTopics(client))
