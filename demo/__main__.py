@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from demo.bandit import Bandit
 from demo.broker import KINESIS, client_of, known
 from demo.day import commit_all, run_day, wait_until_landed
 from demo.erasure import erase_people
@@ -54,9 +55,11 @@ def run(source: Source, broker: str, *, with_faults: bool) -> int:
             account = wait_until_landed(laptop, bucket, sent.accepted)
             commit_all(laptop)
         with progress.step(f"run the day {source.day}"):
-            execution = run_day(laptop, source.day)
+            bandit = Bandit(laptop, client_of(laptop, broker), output_of(laptop, "DecideUrl"))
+            execution = run_day(laptop, source.day, bandit.on_ended)
+            played = bandit.played()
         with progress.step("ask the lake and the endpoint, judge, draw"):
-            evidence = gather(Run(laptop, bucket, source, account, sent.accepted, execution))
+            evidence = gather(Run(laptop, bucket, source, account, sent.accepted, execution, played))
             if with_faults:
                 evidence["faults"] = struck(laptop)
         with progress.step("erase ten people, check their certificates"):

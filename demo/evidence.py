@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from clients.athena import ask
-from demo import claims, endpoint, lake
+from demo import claims, endpoint, experiments, lake
 from demo.account import Account
 from demo.day import states
 from demo.laptop import Laptop
@@ -23,7 +23,7 @@ JOIN features.propensity p ON p.session_id = s.session_id WHERE p.split = 'test'
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: where, what was sent, what the stream took, and the state machine's execution."""
+    """A finished run: where, what was sent, what the stream took, the machine's execution, the bandit's rounds."""
 
     laptop: Laptop
     bucket: str
@@ -31,6 +31,7 @@ class Run:
     account: Account
     accepted: int
     execution: dict[str, Any]
+    bandit: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -49,10 +50,13 @@ def gather(run: Run) -> dict[str, Any]:
     rows = {name: lake.count(table) for name, table in CURATED.items()}
     distinct = {name: lake.count(table, "DISTINCT event_id") for name, table in CURATED.items()}
     model = _model(run)
+    effects, readouts = run.source.effects(), experiments.readouts(run.laptop)
     found = [
         *claims.about_records(run.account, run.accepted),
         *claims.about_curated(run.source.distinct_valid(), rows, distinct),
         *model.pop("claims"),
+        *experiments.about_effects(effects, readouts),
+        *(experiments.about_bandit(run.bandit) if run.bandit else ()),
     ]
     return {
         "run": run.name,
@@ -64,6 +68,7 @@ def gather(run: Run) -> dict[str, Any]:
         "session_minutes": lake.histogram(lake.SESSION_MINUTES, lake.MINUTES),
         "session_events": lake.histogram("events", lake.EVENTS),
         "outcome": _outcome(run),
+        "experiments": {"effects": effects, "readouts": readouts, "bandit": run.bandit},
         "claims": [claim.as_row() for claim in found],
         "timeline": states(run.laptop, run.execution["executionArn"]),
         "stacks": lake.stacks(run.laptop),

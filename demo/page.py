@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from demo.erasure import section
+from demo import erasure, experiment_page
 from demo.pictures import Evidence, draw, thousands
 from domain.experiment.page.page import STYLE, rows
 
@@ -44,9 +44,10 @@ def render(evidence: Evidence, pictures: Sequence[str]) -> str:
         cards="".join(_cards(evidence)),
         pictures="".join(_figure(name) for name in pictures),
         refusal=_refusal(evidence),
+        experiments=experiment_page.section(evidence),
         judgements=_judgements(evidence),
         predictions=_predictions(evidence),
-        erased=section(evidence),
+        erased=erasure.section(evidence),
         stacks=_stacks(evidence),
         tables="".join(_table(table) for table in evidence["tables"]),
         steps=rows(["step", "seconds"], [[name, f"{took:.1f}"] for name, took in evidence["seconds"].items()]),

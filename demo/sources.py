@@ -46,6 +46,9 @@ class Source(Protocol):
     def best(self, sessions: list[tuple[str, datetime]]) -> dict[str, Any] | None:
         """Tell the best possible AUC over some sessions, where the truth is known."""
 
+    def effects(self) -> list[dict[str, Any]]:
+        """Tell what each arm of the experiments truly does, where it is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
@@ -92,6 +95,10 @@ class Simulation:
         """Ask the world."""
         return Truth(self.folder).best(sessions)
 
+    def effects(self) -> list[dict[str, Any]]:
+        """Read them from the world's ledger."""
+        return Truth(self.folder).effects()
+
 
 @dataclass(frozen=True, slots=True)
 class Clicks:
@@ -130,3 +137,7 @@ class Clicks:
     def best(self, sessions: list[tuple[str, datetime]]) -> dict[str, Any] | None:
         """Nobody knows what people wanted."""
         return None
+
+    def effects(self) -> list[dict[str, Any]]:
+        """Nothing was planted."""
+        return []

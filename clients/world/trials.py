@@ -30,9 +30,9 @@ class Effect:
     share: float
 
     @property
-    def relative(self) -> float:
-        """The effect as a share of the control's."""
-        return self.share / self.control - 1
+    def relative(self) -> float | None:
+        """The effect as a share of the control's; None where nobody buys with the control."""
+        return self.share / self.control - 1 if self.control else None
 
 
 def effects(plan: Plan, nature: Nature, end: int) -> list[Effect]:
@@ -44,7 +44,7 @@ def effects(plan: Plan, nature: Nature, end: int) -> list[Effect]:
         for number, arm in enumerate(names):
             if arm != trial.experiment.control:
                 bought = _buyers(plan, nature, end, place, number)
-                shares = float(control.mean()), float(bought.mean())
+                shares = (float(some.sum() / max(some.size, 1)) for some in (control, bought))
                 told.append(Effect(trial.experiment.name, arm, trial.pull(arm), control.size, *shares))
     return told
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timezone
 from functools import reduce
@@ -24,6 +24,7 @@ SLICES = ("device", "country")
 """What a unit's last page view before its exposure said of it: nothing that the arm can have changed."""
 
 EVERYONE, UNKNOWN = "all", "unknown"
+PAGE = "page_view"
 OFFSET = 1_000_000  # codes of buckets as domain.experiment.histogram has them, whose packages a Glue job lacks
 WIDTH = 1e-3
 
@@ -53,49 +54,71 @@ def first_exposures(exposures: DataFrame, experiment: Experiment) -> DataFrame:
     )
 
 
-def sums(units: DataFrame, events: DataFrame, unit: str, wanted: Mapping[str, Column]) -> DataFrame:
-    """Sum up each exposed unit's events; `wanted` sees the columns of the event and `exposed_at`."""
-    joined = events.drop("arm").join(units.select(F.col("unit").alias(unit), "exposed_at"), unit)
-    return joined.groupBy(F.col(unit).alias("unit")).agg(*(F.sum(what).alias(name) for name, what in wanted.items()))
-
-
-def measures(experiment: Experiment) -> dict[str, dict[str, Column]]:
-    """Say what is summed of each event, by column: only what follows the exposure, and for covariates what precedes."""
-    found: dict[str, dict[str, Column]] = {}
-    after = F.col("event_time") > F.col("exposed_at")
-    for outcome in experiment.outcomes:
-        value = Source(outcome.event, None if outcome.kind is Kind.QUANTILE else outcome.field)
-        columns = found.setdefault(outcome.event, {})
-        columns[f"{outcome.name}.value"] = F.when(after, value.amount)
-        if outcome.lookback_days:
-            columns[f"{outcome.name}.covariate"] = F.when(_before(outcome), value.amount)
-        if outcome.denominator_event:
-            below = Source(outcome.denominator_event, outcome.denominator_field)
-            found.setdefault(below.event, {})[f"{outcome.name}.denominator"] = F.when(after, below.amount)
+def sources(outcome: Outcome) -> dict[str, Source]:
+    """Say what is summed of which event, by measure; a quantile's values are counted elsewhere."""
+    value = Source(outcome.event, None if outcome.kind is Kind.QUANTILE else outcome.field)
+    found = {"value": value, "covariate": value} if outcome.lookback_days else {"value": value}
+    if outcome.denominator_event:
+        found["denominator"] = Source(outcome.denominator_event, outcome.denominator_field)
     return found
 
 
-def _before(outcome: Outcome) -> Column:
-    start = F.col("exposed_at") - F.expr(f"INTERVAL {outcome.lookback_days} DAYS")
-    return (F.col("event_time") < F.col("exposed_at")) & (F.col("event_time") >= start)
+def told(tables: Mapping[str, DataFrame], experiment: Experiment) -> DataFrame:
+    """Put all events that say something of a unit under each other: whose, when, which, and their fields."""
+    event_to_fields: dict[str, set[str]] = {PAGE: set()}
+    for source in (source for outcome in experiment.outcomes for source in sources(outcome).values()):
+        event_to_fields.setdefault(source.event, set()).update([source.field] if source.field else [])
+    parts = [
+        tables[event].select(
+            F.col(experiment.unit).alias("unit"),
+            "event_time",
+            F.lit(event).alias("event"),
+            *(F.col(field).cast("double").alias(field) for field in sorted(fields)),
+            *(SLICES if event == PAGE else ()),
+        )
+        for event, fields in sorted(event_to_fields.items())
+    ]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
 
 
-def measured(units: DataFrame, tables: Mapping[str, DataFrame], experiment: Experiment) -> DataFrame:
-    """Give each unit, also one that did nothing, its measures of each outcome."""
-    parts = [sums(units, tables[event], experiment.unit, wanted) for event, wanted in measures(experiment).items()]
-    wide = reduce(lambda left, right: left.join(right, "unit", "left"), parts, units)
-    kept = [column for column in wide.columns if "." not in column]
+def measured(units: DataFrame, events: DataFrame, experiment: Experiment) -> DataFrame:
+    """Give each unit, also one that did nothing, its measures of each outcome and its slices.
+
+    Only what follows the exposure is measured, for covariates what precedes it.
+    """
+    wanted = {
+        f"{outcome.name}.{measure}": F.sum(F.when(_counts(outcome, measure, source), source.amount))
+        for outcome in experiment.outcomes
+        for measure, source in sources(outcome).items()
+    }
+    before = F.when((F.col("event") == PAGE) & (F.col("event_time") < F.col("exposed_at")), F.col("event_time"))
+    last = {name: F.max_by(name, before) for name in SLICES}
+    wide = (
+        units.join(events, "unit", "left")
+        .groupBy("unit", "arm", "day", "exposed_at")
+        .agg(*(what.alias(name) for name, what in {**wanted, **last}.items()))
+    )
     return wide.select(
-        *kept,
+        *units.columns,
+        *SLICES,
         *(
-            _settled(outcome, measure, wide.columns).alias(f"{outcome.name}.{measure}")
+            _settled(outcome, measure, wanted.keys()).alias(f"{outcome.name}.{measure}")
             for outcome in experiment.outcomes
             for measure in MEASURES
         ),
     )
 
 
-def _settled(outcome: Outcome, measure: str, there: Sequence[str]) -> Column:
+def _counts(outcome: Outcome, measure: str, source: Source) -> Column:
+    """Say whether an event counts for a measure."""
+    moment, exposed = F.col("event_time"), F.col("exposed_at")
+    when = moment > exposed
+    if measure == "covariate":
+        when = (moment < exposed) & (moment >= exposed - F.expr(f"INTERVAL {outcome.lookback_days} DAYS"))
+    return (F.col("event") == source.event) & when
+
+
+def _settled(outcome: Outcome, measure: str, there: Collection[str]) -> Column:
     """Make a sum the unit's measure: nought without events, one for a unit that converted, capped as declared."""
     name = f"{outcome.name}.{measure}"
     if name not in there:
@@ -108,41 +131,32 @@ def _settled(outcome: Outcome, measure: str, there: Sequence[str]) -> Column:
     return value if outcome.cap is None else F.least(value, F.lit(outcome.cap))
 
 
-def sliced(units: DataFrame, pages: DataFrame, unit: str) -> DataFrame:
+def sliced(units: DataFrame) -> DataFrame:
     """Repeat each unit for every slice that it is in: all, and what its last page view before said of it."""
-    before = F.col("event_time") < F.col("exposed_at")
-    last = (
-        pages.join(units.select(F.col("unit").alias(unit), "exposed_at"), unit)
-        .where(before)
-        .groupBy(F.col(unit).alias("unit"))
-        .agg(*(F.max_by(name, "event_time").alias(f"last_{name}") for name in SLICES))
-    )
-    of = [F.concat(F.lit(f"{name}="), F.coalesce(f"last_{name}", F.lit(UNKNOWN))) for name in SLICES]
-    known = units.join(last, "unit", "left").withColumn("slice", F.explode(F.array(F.lit(EVERYONE), *of)))
-    return known.drop(*(f"last_{name}" for name in SLICES))
+    of = [F.concat(F.lit(f"{name}="), F.coalesce(name, F.lit(UNKNOWN))) for name in SLICES]
+    return units.withColumn("slice", F.explode(F.array(F.lit(EVERYONE), *of))).drop(*SLICES)
 
 
-def summed(units: DataFrame, outcome: Outcome) -> DataFrame:
-    """Sum up an outcome over the units of each arm, day and slice, about the means."""
-    at = {measure: F.col(f"`{outcome.name}.{measure}`") for measure in MEASURES}
-    return (
-        units.groupBy("arm", "day", "slice")
-        .agg(
-            F.count(F.lit(1)).alias("count"),
-            *(F.avg(at[measure]).alias(measure) for measure in MEASURES),
-            # Spark merges covariances about their means (Chan, Golub and LeVeque 1983), so that none cancels.
-            *((F.covar_pop(at[one], at[two]) * F.count(F.lit(1))).alias(f"{one}_{two}") for one, two in PRODUCTS),
-        )
-        .withColumn("outcome", F.lit(outcome.name))
-    )
+def summed(units: DataFrame, outcomes: Sequence[Outcome]) -> DataFrame:
+    """Sum up all outcomes over the units of each arm, day and slice, about the means, and count the units.
 
-
-def counted(units: DataFrame) -> DataFrame:
-    """Count units by arm and day, those that saw several arms under none."""
+    Units that saw several arms are counted under none, and no outcome of theirs is.
+    """
+    totals = [F.count(F.lit(1)).alias("count")]
+    for outcome in outcomes:
+        at = {measure: F.col(f"`{outcome.name}.{measure}`") for measure in MEASURES}
+        means = [F.avg(at[measure]).alias(measure) for measure in MEASURES]
+        # Spark merges covariances about their means (Chan, Golub and LeVeque 1983), so that none cancels.
+        products = [(F.covar_pop(at[one], at[two]) * F.count(F.lit(1))).alias(f"{one}_{two}") for one, two in PRODUCTS]
+        totals.append(F.struct(F.lit(outcome.name).alias("outcome"), *means, *products).alias(f"of {outcome.name}"))
     nothing = [F.lit(0.0).alias(name) for name in (*MEASURES, *(f"{one}_{two}" for one, two in PRODUCTS))]
-    counts = units.groupBy("arm", "day").agg(F.count(F.lit(1)).alias("count"))
-    none = F.lit(None).cast("string").alias("outcome")
-    return counts.select("arm", "day", F.lit(EVERYONE).alias("slice"), "count", *nothing, none)
+    counted = F.struct(F.lit(None).cast("string").alias("outcome"), *nothing)
+    every = F.explode(F.array(counted, *(F.col(f"`of {outcome.name}`") for outcome in outcomes))).alias("summed")
+    found = units.groupBy("arm", "day", "slice").agg(*totals).select("arm", "day", "slice", "count", every)
+    is_count = F.col("summed.outcome").isNull()
+    return found.where(F.when(is_count, F.col("slice") == EVERYONE).otherwise(F.col("arm").isNotNull())).select(
+        "arm", "day", "slice", "count", "summed.*"
+    )
 
 
 def bucket(value: Column) -> Column:
@@ -172,19 +186,17 @@ def transform(exposures: DataFrame, tables: Mapping[str, DataFrame], experiment:
     """Sum up one experiment: rows of the table of statistics without `experiment` and `as_of`."""
     tables = {name: _own(table, experiment) for name, table in tables.items()}
     units = first_exposures(exposures, experiment)
-    single = units.where(F.col("arm").isNotNull())
-    pages = tables["page_view"]
-    known = sliced(measured(single, tables, experiment), pages, experiment.unit).persist()
-    parts = [counted(units).withColumn("histogram", F.lit(None).cast("string"))]
-    for outcome in experiment.outcomes:
-        part = summed(known, outcome)
-        if outcome.kind is Kind.QUANTILE:
-            values = histograms(known, tables[outcome.event], outcome, experiment.unit)
-            part = part.join(values, ["arm", "day", "slice"], "left")
-        else:
-            part = part.withColumn("histogram", F.lit(None).cast("string"))
-        parts.append(part)
-    return reduce(lambda one, other: one.unionByName(other), parts)
+    known = sliced(measured(units, told(tables, experiment), experiment))
+    quantiles = [outcome for outcome in experiment.outcomes if outcome.kind is Kind.QUANTILE]
+    if not quantiles:
+        return summed(known, experiment.outcomes).withColumn("histogram", F.lit(None).cast("string"))
+    known = known.persist()
+    values = [
+        histograms(known, tables[outcome.event], outcome, experiment.unit).withColumn("outcome", F.lit(outcome.name))
+        for outcome in quantiles
+    ]
+    key = ["arm", "day", "slice", "outcome"]
+    return summed(known, experiment.outcomes).join(reduce(DataFrame.unionByName, values), key, "left")
 
 
 def _own(table: DataFrame, experiment: Experiment) -> DataFrame:
@@ -207,9 +219,11 @@ def main() -> None:
     until = F.col("event_time") < F.lit(arguments.until)
     tables = {name: spark.table(lake.name(CURATED[name])).where(until) for name in names}
     as_of = datetime.combine(arguments.day, time(), timezone.utc)
+    seen = {row["experiment"] for row in tables["exposure"].select("experiment").distinct().collect()}
+    shown = [experiment for experiment in EXPERIMENTS.values() if experiment.name in seen]
     frames = [
         transform(tables["exposure"], tables, experiment).withColumn("experiment", F.lit(experiment.name))
-        for experiment in EXPERIMENTS.values()
+        for experiment in shown or [next(iter(EXPERIMENTS.values()))]  # no unit was exposed: one has no rows
     ]
     found = reduce(DataFrame.unionByName, frames).withColumn("as_of", F.lit(as_of))
     columns = [F.col(column.name).cast(KINDS[column.kind].glue) for column in STATISTICS.columns]

@@ -26,6 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from clients.world import Nature, World, auc, best_possible_auc
 from clients.world.__main__ import records, write_truth
 from clients.world.nature import Trial
+from clients.world.trials import Effect
 from clients.world.truth import OneOutcomeOnly
 from clients.world.world import TooSmallAWorld
 from domain.experiment.decision import decide
@@ -120,6 +121,11 @@ def features() -> pd.DataFrame:
     joined["elapsed"] = (joined["moment"] - joined["started_at"]).dt.total_seconds()
     joined["hour"], joined["weekday"] = joined["started_at"].dt.hour, joined["started_at"].dt.day_of_week
     return joined
+
+
+def relative(effect: Effect) -> float:
+    assert effect.relative is not None
+    return effect.relative
 
 
 def within(count: float, expected: float, variance: float) -> bool:
@@ -313,7 +319,7 @@ def test_one_page_sells_more_and_the_colour_does_nothing_to_the_same_shoppers() 
     exposed = events().query("event == 'exposure'").groupby("experiment")["user_id"].nunique()
 
     assert (page.experiment, page.arm, page.pull) == (CHECKOUT.name, "one_page", 0.5)
-    assert 0.15 < page.relative < 0.35
+    assert 0.15 < relative(page) < 0.35
     assert (colour.experiment, colour.relative, colour.pull) == (COLOUR.name, 0.0, 0.0)
     assert page.shoppers == colour.shoppers == exposed[CHECKOUT.name] == exposed[COLOUR.name]
 
@@ -333,12 +339,17 @@ def test_what_the_arms_did_is_what_the_truth_says_that_they_do() -> None:
 
 
 def test_without_a_pull_the_truth_is_no_effect_and_with_a_stronger_one_it_is_larger() -> None:
-    effects = [
-        World(SEED, 10_000, UNTIL, Nature(trials=(Trial(CHECKOUT, {"one_page": pull}),))).effects()[0].relative
+    negative, none, positive = [
+        World(SEED, 10_000, UNTIL, Nature(trials=(Trial(CHECKOUT, {"one_page": pull}),))).effects()[0]
         for pull in (-1.0, 0.0, 1.0)
     ]
 
-    assert effects[0] < effects[1] == 0 < effects[2]
+    assert relative(negative) < relative(none) == 0 < relative(positive)
+
+
+def test_where_nobody_buys_with_the_control_there_is_no_share_to_tell() -> None:
+    assert Effect(CHECKOUT.name, "one_page", 0.5, 10, 0.0, 0.1).relative is None
+    assert World(SEED, 1_000, UNTIL, Nature(exposed=0.0)).effects()[0].shoppers == 0
 
 
 def test_a_user_comes_with_several_devices() -> None:

@@ -65,6 +65,7 @@ def any_evidence(**changes: Any) -> dict[str, Any]:
             "endpoint_difference": 1e-16,
         },
         "outcome": {"status": "Deployed", "reasons": []},
+        "experiments": {"effects": [], "readouts": {}, "bandit": any_rounds()},
         "claims": [
             {"claim": "received = landed + quarantined + duplicate", "figure": "200,050 = 200,050", "holds": True}
         ],
@@ -95,3 +96,23 @@ def any_evidence(**changes: Any) -> dict[str, Any]:
         ],
     }
     return evidence | changes
+
+
+def any_truth(experiment: str, arm: str, control: float, share: float) -> dict[str, Any]:
+    """Say what an arm truly does, as the world's ledger does."""
+    shoppers = {"shoppers": 4_000, "control": control, "share": share}
+    return {"experiment": experiment, "arm": arm, "pull": 0.5, **shoppers, "relative": share / control - 1}
+
+
+def any_rounds() -> dict[str, Any]:
+    """Play a bandit that could have been."""
+    chosen = ({"popular": 35, "recent": 31, "personal": 34}, {"popular": 4, "recent": 9, "personal": 87})
+    shares = (dict.fromkeys(chosen[0], 1 / 3), {"popular": 0.03, "recent": 0.07, "personal": 0.9})
+    sent = {"popular": [39, 6], "recent": [40, 11], "personal": [121, 66]}
+    return {
+        "rounds": [{"shares": one, "chosen": other, "off": 1e-16} for one, other in zip(shares, chosen, strict=True)],
+        "sent": sent,
+        "counted": {arm: [pulls, float(hits)] for arm, (pulls, hits) in sent.items()},
+        "shares": {"popular": 0.02, "recent": 0.02, "personal": 0.96},
+        "worth": {"popular": 0.15, "recent": 0.30, "personal": 0.55},
+    }
