@@ -95,8 +95,10 @@ def _numbers(column: Any) -> Any:
 
 def _codes(column: Any) -> Codes:
     """Number values in order; nothing is a value too."""
-    ranks = pc.rank(column.combine_chunks(), sort_keys="ascending", null_placement="at_end", tiebreaker="dense")
-    return np.asarray(ranks.to_numpy(), dtype=np.int64) - 1
+    values = column.to_pylist()
+    distinct = sorted({value for value in values if value is not None})
+    place = {value: number for number, value in enumerate([*distinct, None])}
+    return np.array([place[value] for value in values], dtype=np.int64)
 
 
 def shown(people: DataFrame, places: DataFrame, publication: Publication) -> DataFrame:
