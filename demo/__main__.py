@@ -58,6 +58,7 @@ def run(source: Source, broker: str, *, with_faults: bool) -> int:
             bandit = Bandit(laptop, client_of(laptop, broker), output_of(laptop, "DecideUrl"))
             execution = run_day(laptop, source.day, bandit.on_ended)
             played = bandit.played()
+            commit_all(laptop)  # what the bandit brought, so that nothing moves while people are erased
         with progress.step("ask the lake and the endpoint, judge, draw"):
             evidence = gather(Run(laptop, bucket, source, account, sent.accepted, execution, played))
             if with_faults:
