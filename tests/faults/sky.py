@@ -17,8 +17,10 @@ from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 
 from domain.contract.iceberg import iceberg_partition, iceberg_schema
+from domain.ingest.landing import OPEN
 from domain.tables import Table
 from lambdas.ingest import commit, consume, kafka, registration
+from lambdas.ingest.settings import CommitSettings, ConsumeSettings
 from tests.faults import memory
 from tests.faults.files import NAME, ClientFiles
 from tests.faults.strikes import Strikes, Struck
@@ -125,7 +127,6 @@ class Sky:
     def hosted(self, receipts_at_once: int = 300) -> Iterator[None]:
         """Point the functions at this sky: what differs between processes is theirs, what is deployed stays."""
         catalog = self.catalog(self.glue)
-        settings = type("Settings", (), {"bucket": BUCKET})
         local, clock = self._local, self.clock
 
         class Skewed(datetime):
@@ -136,12 +137,13 @@ class Sky:
         ClientFiles.client = self.s3
         with (
             patch.object(consume, "client", lambda _: self.s3),
-            patch.object(consume, "settings", settings),
+            patch.object(consume, "settings", lambda: ConsumeSettings(bucket=BUCKET)),
+            patch.object(consume, "door", lambda: OPEN),
             patch.object(consume, "positions", lambda: local.process.positions),
             patch.object(consume, "datetime", Skewed),
             patch.object(kafka, "datetime", Skewed),
             patch.object(commit, "client", lambda _: self.s3),
-            patch.object(commit, "settings", settings),
+            patch.object(commit, "settings", lambda: CommitSettings(bucket=BUCKET)),
             patch.object(commit, "catalog", lambda: catalog),
             patch.object(commit, "RECEIPTS_AT_ONCE", receipts_at_once),
             patch.object(registration, "PAUSE_SECONDS", 0.0),
