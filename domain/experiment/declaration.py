@@ -10,8 +10,7 @@ from enum import Enum
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from domain.experiment.evidence import LARGEST_ITEM, largest
-from domain.experiment.features import Feature, fault, size
+from domain.experiment.features import LARGEST_ITEM, Feature, fault, largest, size
 
 if TYPE_CHECKING:  # who only decides needs no events
     from domain.schema import Column, Record
@@ -19,7 +18,7 @@ if TYPE_CHECKING:  # who only decides needs no events
 NUMBERS = (int, float, bool)
 MAIN_VARIANT = "main"
 MOST_VARIANTS = 10  # SageMaker endpoint quotas
-VARIANT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # SageMaker's ProductionVariant
+VARIANT_NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"  # SageMaker's ProductionVariant
 
 
 class InvalidExperiment(ValueError):
@@ -251,7 +250,7 @@ def _check_models(experiment: Experiment) -> None:
     if len(models) > MOST_VARIANTS:
         raise _refuse(experiment, "arms", names, f"an endpoint has at most {MOST_VARIANTS} variants")
     for name in names:
-        if not VARIANT_NAME.fullmatch(name) or (name == MAIN_VARIANT and name != experiment.control):
+        if not re.fullmatch(VARIANT_NAME, name) or (name == MAIN_VARIANT and name != experiment.control):
             fix = f"a variant is named by it: letters, digits and inner hyphens, at most 63, and not {MAIN_VARIANT!r}"
             raise _refuse(experiment, "arms.name", name, fix)
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-LARGEST_ITEM = 380_000
-"""Bytes that an item of the table may take for all arms; DynamoDB holds 400 KB."""
-
-BYTES_A_NUMBER = 20
-"""What a sum takes as text at most: a million million rewards of millionths of millionths."""
+from domain.experiment.learning import Count, Kept, counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,20 @@ def together(one: Mapping[str, Evidence], other: Mapping[str, Evidence]) -> dict
     return found
 
 
-def largest(arms: int, size: int) -> int:
-    """Return the bytes that evidence, or what is published of it, takes at most for contexts of `size` numbers."""
-    evidence = arms * (size * (size + 1) // 2 + size) * BYTES_A_NUMBER
-    return max(evidence, arms * (size * size + size) * 8)
+@dataclass(slots=True)
+class Sums:
+    """What a receipt adds to one counter: how many rewards of each arm and, of a contextual policy, of which contexts.
+
+    `fingerprint` names the features by which its experiment chooses now; empty for one that chooses by none.
+    """
+
+    fingerprint: str = ""
+    counts: dict[str, Count] = field(default_factory=dict)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+
+    def add(self, arm: str, value: float, kept: Kept) -> None:
+        """Add a reward; what was decided by other features than those of now says nothing of these."""
+        count = counted(value)
+        self.counts[arm] = self.counts.get(arm, Count()) + count
+        if self.fingerprint and kept.fingerprint == self.fingerprint:
+            self.evidence = together(self.evidence, {arm: of(kept.features, count.total)})

@@ -11,6 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MILLION = 10**6
+LARGEST_ITEM = 380_000
+"""Bytes that an item of the table may take for all arms; DynamoDB holds 400 KB."""
+
+BYTES_A_NUMBER = 20
+"""What a sum takes as text at most: a million million rewards of millionths of millionths."""
 
 Value = str | float
 """What a context holds by a key."""
@@ -120,3 +125,9 @@ def fault(features: Sequence[Feature]) -> tuple[str, object, str] | None:
         elif len(set(feature.values)) < len(feature.values) or len(feature.values) < 2:  # noqa: PLR2004
             return f"{place}.values", feature.values, "name at least two values, each once"
     return None
+
+
+def largest(arms: int, size: int) -> int:
+    """Return the bytes that evidence, or what is published of it, takes at most for contexts of `size` numbers."""
+    evidence = arms * (size * (size + 1) // 2 + size) * BYTES_A_NUMBER
+    return max(evidence, arms * (size * size + size) * 8)

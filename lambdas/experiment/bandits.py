@@ -7,14 +7,16 @@ receipt twice, by a retry or beside another learner, raises it once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from domain.experiment.evidence import Evidence, of, of_text, text, together
-from domain.experiment.learning import Count, Kept, counted
+from domain.experiment.learning import Count
+
+if TYPE_CHECKING:
+    from domain.experiment.evidence import Evidence, Sums
 
 MOVED = "ConditionalCheckFailedException"
 STATE = "state"
@@ -24,25 +26,6 @@ READ = "(read)"
 """Stands in the place of an experiment where a learner notes its position in a shard."""
 
 DIGITS = 60  # a position, so that text order is its order
-
-
-@dataclass(slots=True)
-class Sums:
-    """What a receipt adds to one counter: how many rewards of each arm and, of a contextual policy, of which contexts.
-
-    `fingerprint` names the features by which its experiment chooses now; empty for one that chooses by none.
-    """
-
-    fingerprint: str = ""
-    counts: dict[str, Count] = field(default_factory=dict)
-    evidence: dict[str, Evidence] = field(default_factory=dict)
-
-    def add(self, arm: str, value: float, kept: Kept) -> None:
-        """Add a reward; what was decided by other features than those of now says nothing of these."""
-        count = counted(value)
-        self.counts[arm] = self.counts.get(arm, Count()) + count
-        if self.fingerprint and kept.fingerprint == self.fingerprint:
-            self.evidence = together(self.evidence, {arm: of(kept.features, count.total)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +109,8 @@ class Bandits:
         Evidence has more numbers than one expression holds: it is read and written back, on the condition that nobody
         has written since.
         """
+        from domain.experiment.evidence import of_text, text, together  # noqa: PLC0415 - decide has no use for it
+
         item, name = f"{COUNTER}{bucket}/{shard}", EVIDENCE + sums.fingerprint
         while True:
             before = self._find(experiment, item, consistent=True) or {}
@@ -154,6 +139,8 @@ class Bandits:
 
     def evidence(self, experiment: str, oldest: str, fingerprint: str) -> Iterator[tuple[str, dict[str, Evidence]]]:
         """Read what contexts of the fingerprint's features have said from a bucket on, as of now."""
+        from domain.experiment.evidence import of_text  # noqa: PLC0415 - as above
+
         for item in self._counters(experiment, oldest):
             if EVIDENCE + fingerprint in item:
                 yield _bucket(item), of_text(item[EVIDENCE + fingerprint]["S"])

@@ -19,12 +19,13 @@ from botocore.config import Config
 
 from domain.experiment import contextual, learning
 from domain.experiment.declaration import Experiment
+from domain.experiment.evidence import Sums
 from domain.experiment.features import fingerprint
 from domain.experiment.learning import Count, Feedback, Kept
 from domain.experiments import EXPERIMENTS
 from domain.ingest.receipts import Receipt
 from domain.metrics import FEEDBACK_REFUSED, REWARDS_COUNTED
-from lambdas.experiment.bandits import Bandits, Regressed, Sums
+from lambdas.experiment.bandits import Bandits, Regressed
 from lambdas.experiment.decisions import WRITERS, Decisions, Key
 from lambdas.experiment.receipts import Receipts
 from lambdas.experiment.settings import LearnSettings

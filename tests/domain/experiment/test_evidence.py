@@ -14,8 +14,18 @@ from hypothesis import strategies as st
 
 from domain.experiment import contextual
 from domain.experiment.declaration import Arm, Experiment, Kind, Outcome
-from domain.experiment.evidence import LARGEST_ITEM, Evidence, largest, of, of_text, text, together
-from domain.experiment.features import MILLION, Choice, InvalidContext, Number, fingerprint, size, vector
+from domain.experiment.evidence import Evidence, of, of_text, text, together
+from domain.experiment.features import (
+    LARGEST_ITEM,
+    MILLION,
+    Choice,
+    InvalidContext,
+    Number,
+    fingerprint,
+    largest,
+    size,
+    vector,
+)
 from domain.experiment.policies.linear import LinThompson, LinUCB
 
 SEED = 20260301
