@@ -129,13 +129,17 @@ def _secondary(readout: Readout) -> Iterator[str]:
 
 
 def _slices(readout: Readout) -> Iterator[str]:
+    shown: dict[str, list[Finding]] = {}
     for finding in readout.slices:
         if is_shown(finding) and not readout.ratio.is_broken:
-            yield (
-                f"{finding.arm}: {finding.outcome} stands out among units of {finding.slice}, {size(finding)}, also "
-                f"after the correction for {len(readout.slices)} slices (Benjamini and Hochberg): a question for the "
-                "next experiment, not an answer of this one."
-            )
+            shown.setdefault(finding.arm, []).append(finding)
+    for arm, found in shown.items():
+        yield (
+            f"{arm}: {found[0].outcome} stands out among units of "
+            f"{', '.join(f'{finding.slice} {size(finding)}' for finding in found)}, also after the correction for "
+            f"{len(readout.slices)} slices (Benjamini and Hochberg): a question for the next experiment, not an answer "
+            "of this one."
+        )
 
 
 def _beliefs(readout: Readout) -> Iterator[str]:
