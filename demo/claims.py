@@ -34,7 +34,7 @@ def about_records(account: Account, accepted: int) -> Iterator[Claim]:
         account.balanced,
     )
     yield Claim(
-        "every record that the stream took is settled once", f"{settled:,} of {accepted:,}", settled == accepted
+        "every event that the stream took is settled once", f"{settled:,} of {accepted:,}", settled == accepted
     )
 
 
