@@ -167,7 +167,8 @@ def _reasons(advice: Advice) -> tuple[str, ...]:
     if experiment.policy is None and found.days > stopping.days:
         longer = f"stopping.days={math.ceil(found.days)}, " if found.days <= LONGEST_DAYS else ""
         better = min(advice.options, key=lambda option: option.days)
-        other = f", or design {better.design.value}, which takes {better.days:.1f}" if better.days < found.days else ""
+        fits = better.days <= stopping.days
+        other = f", or design {better.design.value}, which takes {better.days:.1f}" if fits else ""
         reasons.append(
             f"stopping.days is {stopping.days}: {experiment.minimum_effect:.1%} of {experiment.primary.name} is found "
             f"with power {stopping.power:.0%} after {_days(found.days)} days, in {stopping.days} with power "
