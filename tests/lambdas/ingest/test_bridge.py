@@ -58,6 +58,9 @@ def connected(kafka: str) -> Iterator[str]:
     """The broker's address; what the function remembers of it goes before the broker does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GROUP", "bridge")
+        patch.setattr(bridge, "SECONDS", 60.0)  # nothing here depends on a machine's speed
+        patch.setattr(bridge, "READ_SECONDS", 60.0)
+        patch.setitem(bridge.SENDING, "delivery.timeout.ms", 60_000)
         yield kafka
     bridge.settings.cache_clear()
     bridge.producer.cache_clear()
@@ -142,6 +145,7 @@ def test_a_topic_that_is_not_there_takes_nothing_and_says_so(beyond: Bridge, mon
 
     with pytest.raises(NotTaken):
         beyond.put_record(StreamName=any_name("none"), Data=b"1", PartitionKey="a")
+    bridge.producer.cache_clear()  # it still waits for that topic
 
 
 def test_a_function_that_fails_fails_each_record(kafka: str) -> None:
