@@ -14,8 +14,10 @@ import pytest
 
 from demo import endpoint
 from demo.day import run_day
+from domain.experiment.decision import decide
+from domain.experiments import CHECKOUT, COLOUR
 from domain.process.sessions import INTERACTIONS
-from domain.tables import CURATED, OPENINGS, QUARANTINE, RAW, SESSIONS
+from domain.tables import CURATED, OPENINGS, QUARANTINE, RAW, SESSIONS, STATISTICS
 from stacks.names import START
 from tests.platform import DAY, FAULTS, REFINED, Day, Platform
 
@@ -132,6 +134,22 @@ def test_a_model_was_deployed_and_the_endpoint_scores_as_its_validation_did(plat
     assert serving["EndpointConfigName"] == day.output["deploy"]["Payload"]["endpoint_config"]
     assert len(rows) >= 200
     assert endpoint.largest_difference(platform.laptop, rows) <= 1e-9
+
+
+def test_the_day_reads_out_each_exposed_shopper_in_the_arm_that_the_platform_gives(
+    platform: Platform, day: Day
+) -> None:
+    rows = platform.scan(STATISTICS.full_name).to_pylist()
+    units: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        if row["as_of"].date() == DAY and row["outcome"] is None and row["slice"] == "all":
+            units[row["experiment"], row["arm"]] += row["count"]
+    sent = pq.read_table(day.truth.sent)
+    exposed = counts("SELECT DISTINCT user_id FROM sent WHERE valid AND event = 'exposure'", sent=sent)
+    known = Counter((each.name, decide(each, user, {}).arm) for each in (CHECKOUT, COLOUR) for (user,) in exposed)
+
+    assert units == known
+    assert known.total() > 1_000
 
 
 def test_the_same_day_cannot_be_run_twice_under_its_name(platform: Platform, day: Day) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from local.cloud import Cloud
 from sagemaker_jobs.propensity.settings import TrainSettings, ValidateSettings
 from stacks import jobs, names
 from stacks.daily import Place, definition
+from tests.local.builders import any_name, make_queue, messages, until
+from tests.local.jobs import execute, finished_execution, make_glue_job, make_machine
 from tests.stacks.synthesized import stage
 from tests.test_stacks import definition as deployed_definition
 from tests.test_stacks import function
@@ -114,6 +119,25 @@ def test_a_readout_that_fails_is_told_of_and_the_day_goes_on() -> None:
     assert told["Resource"].endswith(":sns:publish")
     assert caught["ResultPath"] in told["Parameters"]["Message.$"]
     assert told["Next"] == told["Catch"][0]["Next"] == STATES[readout.title]["Next"]
+
+
+@pytest.mark.slow
+def test_a_day_whose_readout_fails_comes_to_its_next_step_and_people_are_told_why(cloud: Cloud) -> None:
+    url, arn = make_queue(cloud)
+    topic = cloud.client("sns").create_topic(Name=any_name("topic"))["TopicArn"]
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    states = definition(replace(PLACE, notices=topic))["States"]
+    job = make_glue_job(cloud, "raise ValueError('no statistics')")
+    arguments = {"--day": "2026-03-01", "--run": "any"}
+    readout = {**states["Readout"], "Parameters": {"JobName": job, "Arguments": arguments}, "Retry": []}
+    after = {readout["Next"]: {"Type": "Succeed"}}
+    machine = make_machine(cloud, {"Readout": readout, "ReadoutFailed": states["ReadoutFailed"], **after})
+
+    found = finished_execution(cloud, execute(cloud, machine, {"day": "2026-03-01"}))
+    [told] = [json.loads(message) for message in until(lambda: messages(cloud, url))]
+    assert found["status"] == "SUCCEEDED"
+    assert told["Subject"] == f"Rivermill: {found['name']} goes on without Readout"
+    assert "no statistics" in told["Message"]
 
 
 def test_nothing_of_the_day_reads_what_a_job_writes_that_may_fail_without_it() -> None:
