@@ -12,6 +12,7 @@ import os
 import random
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ SEED = 20260301
 ARMS, FEATURES, LEARNT = 10, 50, 500
 CALLS = 300
 ROUNDS = 21
+STARTS = 9
 
 Way = Callable[[int], object]
 
@@ -43,7 +45,7 @@ def bars() -> list[Bar]:
         rounds.append(({name: timed(way) for name, way in ways.items()}, peer))
     if with_peer:
         with_peer.communicate()
-    return [*against(rounds), *slowest(rounds)]
+    return [*against(rounds), *slowest(rounds), imported()]
 
 
 def ours() -> dict[str, Way]:
@@ -93,6 +95,20 @@ def ask(peer: subprocess.Popen[str]) -> dict[str, float]:
     peer.stdin.flush()
     found: dict[str, float] = json.loads(peer.stdout.readline())
     return found
+
+
+def imported() -> Bar:
+    """Import the function that decides in processes of its own, once boto3 is there: what a cold start waits for."""
+    program = (
+        "import time, boto3, botocore.config, botocore.exceptions; started = time.process_time(); "
+        "import lambdas.experiment.decide; print(time.process_time() - started)"
+    )
+    found = [
+        float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+        for _ in range(STARTS)
+    ]
+    print(f"import: {statistics.median(found) * 1e3:.1f} ms (least {min(found) * 1e3:.1f})")
+    return Bar(f"import of decide beside boto3's, least of {STARTS}", min(found) * 1e3, 50, False, "ms")
 
 
 Rounds = list[tuple[dict[str, list[float]], dict[str, float]]]
