@@ -11,7 +11,21 @@ import sys
 from benchmarks import bars
 from benchmarks.bars import STRICT
 
-BENCHMARKS = ("consume", "produce", "cost", "scaling", "faults", "layout", "hour", "fuzz", "readout", "experiments")
+BENCHMARKS = (
+    "consume",
+    "produce",
+    "cost",
+    "scaling",
+    "faults",
+    "layout",
+    "hour",
+    "fuzz",
+    "readout",
+    "experiments",
+    "tokens",
+    "erasure",
+    "publish",
+)
 """Modules of this package, in the order in which they run; each in a process of its own."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
@@ -30,6 +30,7 @@ class Ledger:
     """The account and the answers of one dataset."""
 
     dataset: Dataset
+    client: Callable[[], Any] = dynamodb
     table: str = rules.TABLE
 
     def spent(self) -> rules.Units:
@@ -43,7 +44,7 @@ class Ledger:
 
     def charge(self, planned: Mapping[str, Plan]) -> rules.Units:
         """Charge for those of the questions (by digest) that nobody has been charged for; refuse what does not fit."""
-        client = dynamodb()
+        client = self.client()
         for _ in range(ATTEMPTS):
             new = {digest: plan for digest, plan in planned.items() if not self._get(rules.item(digest))}
             if not new:
@@ -62,7 +63,7 @@ class Ledger:
 
     def keep(self, digest: str, answer: Any) -> Any:
         """Keep an answer, unless there is one already; return the one that is kept, which alone may be published."""
-        client = dynamodb()
+        client = self.client()
         try:
             client.update_item(
                 TableName=self.table,
@@ -82,6 +83,6 @@ class Ledger:
         return answer
 
     def _get(self, name: str) -> dict[str, Any] | None:
-        found = dynamodb().get_item(TableName=self.table, Key=rules.key(self.dataset, name), ConsistentRead=True)
+        found = self.client().get_item(TableName=self.table, Key=rules.key(self.dataset, name), ConsistentRead=True)
         item: dict[str, Any] | None = found.get("Item")
         return item

@@ -15,6 +15,8 @@ import numpy as np
 
 from domain.privacy.anonymize.hierarchy import ANY, Codes, Encoded, Hierarchy
 
+ROOM = 1 << 31  # so that one more column, of as many values, still fits into 64 bits
+
 Fit = Callable[[Codes], np.ndarray[Any, np.dtype[np.bool_]]]
 """Of rows numbered by group: which groups may be published."""
 
@@ -88,12 +90,17 @@ def _apply(
     fit: Fit,
 ) -> Ladder:
     chosen = [column[level] for column, level in zip(columns, choice, strict=True)]
-    coded = np.stack([level.codes[field.codes] for level, field in zip(chosen, fields, strict=True)], axis=1)
-    distinct, groups = np.unique(coded, axis=0, return_inverse=True)
+    coded = np.zeros(len(weights), dtype=np.int64)
+    for level, field in zip(chosen, fields, strict=True):  # one number a row: sorted ten times faster than rows
+        coded = coded * len(level.labels) + level.codes[field.codes]
+        if coded.max() > ROOM:
+            coded = np.unique(coded, return_inverse=True)[1].astype(np.int64)
+    _, first, groups = np.unique(coded, return_index=True, return_inverse=True)
     good = fit(groups)
     lost = sum(level.loss[field.codes] for level, field in zip(chosen, fields, strict=True)) / len(fields)
     lost = np.where(good[groups], lost, 1.0)
-    labels = [tuple(level.labels[code] for level, code in zip(chosen, row, strict=True)) for row in distinct.tolist()]
+    codes = np.stack([level.codes[field.codes[first]] for level, field in zip(chosen, fields, strict=True)], axis=1)
+    labels = [tuple(level.labels[code] for level, code in zip(chosen, row, strict=True)) for row in codes.tolist()]
     return Ladder(
         choice,
         np.where(good[groups], groups, -1),
