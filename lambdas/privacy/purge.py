@@ -23,6 +23,7 @@ from lambdas.privacy.restatement import Restatement, heads, kept_as
 
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.2
+MOST_PAUSE_SECONDS = 10
 READERS = 16
 
 client = cache(boto3.client)
@@ -122,7 +123,7 @@ def tries(catalog: Catalog, table_name: str) -> Iterator[Table]:
     """Open a table anew for each try of a commit that others may overtake."""
     for pause in range(ATTEMPTS):
         yield catalog.load_table(table_name)
-        time.sleep(min(PAUSE_SECONDS * 2**pause, 10))
+        time.sleep(min(PAUSE_SECONDS * 2**pause, MOST_PAUSE_SECONDS))
     raise CommitFailedException(f"{table_name}: {ATTEMPTS} tries met other writers; run the purge again")
 
 

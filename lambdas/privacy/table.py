@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
+from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In, Reference
@@ -32,6 +33,7 @@ from lambdas.privacy.upload import Remote, store
 
 ATTEMPTS = 20
 PAUSE_SECONDS = 0.2
+MOST_PAUSE_SECONDS = 10
 FILES_AT_ONCE = 4
 MOST_IN_FILTER = 200
 """Iceberg compares bounds with so many values at most (pyiceberg, IN_PREDICATE_LIMIT)."""
@@ -108,18 +110,28 @@ def erase_table(
 
 
 def erase_ref(catalog: Catalog, table_name: str, ref: str, work: Work, notes: dict[str, str]) -> Erased:
-    """Remove the subjects from what one branch or tag names."""
+    """Remove the subjects from what one branch or tag names.
+
+    However a try ends, the next one plans anew from what the table says by then, and writes no file twice: a commit
+    that stands although its answer was lost is not made again.
+    """
+    tried = Erased()
     for pause in range(ATTEMPTS):
         table = catalog.load_table(table_name)
         held = holding(table, ref, work)
         if not held:
-            return Erased()
+            return tried
+        tried = sum((one.cost for one in held), Erased())
         try:
             commit(table, ref, held, notes)
         except (CommitFailedException, ValidationException):
-            time.sleep(min(PAUSE_SECONDS * 2**pause, 10))
+            tried = Erased()
+        except (BotoCoreError, ClientError, OSError):
+            if pause == ATTEMPTS - 1:
+                raise
         else:
-            return sum((one.cost for one in held), Erased())
+            return tried
+        time.sleep(min(PAUSE_SECONDS * 2**pause, MOST_PAUSE_SECONDS))
     raise CommitFailedException(f"{table_name}: {ATTEMPTS} tries met other writers; run the erasure again")
 
 

@@ -48,10 +48,26 @@ MOST_SLACK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The row groups of a file that hold subjects, which rows of each do, and how many bytes were decoded to know."""
+class Hit:
+    """The column of a row group that names people, and which of its rows are subjects'."""
 
-    hits: dict[int, pa.ChunkedArray]
+    named: pa.Table
+    rows: pa.ChunkedArray
+
+    def group(self, window: Window, metadata: pq.FileMetaData, number: int) -> pa.Table:
+        """Read the whole row group, and no column twice."""
+        file = pq.ParquetFile(window, metadata=metadata)
+        [field] = self.named.schema
+        others = [each for each in file.schema_arrow.names if each != field.name]
+        place = file.schema_arrow.get_field_index(field.name)
+        return file.read_row_group(number, columns=others).add_column(place, field, self.named[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The row groups of a file that hold subjects, how many rows they are, and how many bytes were decoded to know."""
+
+    hits: dict[int, Hit]
     decoded: int
     rows: int
 
@@ -116,11 +132,11 @@ def find(source: Source, footer: Footer, column: str, subjects: pa.Array) -> Fou
         window = Window(source)
         told = footer.metadata.row_group(number).column(place)
         decoded += told.total_compressed_size
-        key = pq.ParquetFile(window, metadata=footer.metadata).read_row_group(number, columns=[column])[column]
-        hit = rows_of(subjects, key)
-        if pc.any(hit).as_py():
-            hits[number] = hit
-    return Found(hits, decoded, sum(pc.sum(hit).as_py() for hit in hits.values()))
+        named = pq.ParquetFile(window, metadata=footer.metadata).read_row_group(number, columns=[column])
+        rows = rows_of(subjects, named[column])
+        if pc.any(rows).as_py():
+            hits[number] = Hit(named, rows)
+    return Found(hits, decoded, sum(pc.sum(hit.rows).as_py() for hit in hits.values()))
 
 
 def place_of(metadata: pq.FileMetaData, column: str) -> int:
@@ -160,16 +176,17 @@ def splice(source: Source, footer: Footer, found: Found) -> Splice:
     return draft.finish()
 
 
-def replace_group(draft: Draft, number: int, group: Struct, hit: pa.ChunkedArray) -> None:
+def replace_group(draft: Draft, number: int, group: Struct, hit: Hit) -> None:
     """Write one row group again in its place, blank what is left of the old one, and note what it says now."""
     start, end = extent(group)
-    if end - start != sum(told.total_compressed_size for told in row_columns(draft.footer, number)):
+    sizes = {told.path_in_schema: told.total_compressed_size for told in row_columns(draft.footer, number)}
+    if end - start != sum(sizes.values()):
         raise UnsupportedFile(f"row group: {number} has gaps between its columns; write the file as a whole")
-    window = Window(draft.source).holding(start, end)
-    rows = pq.ParquetFile(window, metadata=draft.footer.metadata).read_row_group(number)
-    draft.decoded += end - start
+    rows = hit.group(Window(draft.source).holding(start, end), draft.footer.metadata, number)
+    [named] = hit.named.column_names
+    draft.decoded += end - start - sizes[named]  # which was decoded to find the rows
     draft.edits += [(at, bytes(size)) for at, size in indexed(group)]
-    kept = without(rows, hit).combine_chunks()
+    kept = without(rows, hit.rows).combine_chunks()
     if not kept.num_rows:
         draft.edits.append((start, bytes(end - start)))
         draft.groups[number] = None

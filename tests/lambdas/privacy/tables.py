@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -32,7 +33,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 bucket = BucketTransform(BUCKETS).transform(StringType())
 
 
-def ratings(users: list[str | None], start: int = 0) -> pa.Table:
+def ratings(users: Sequence[str | None], start: int = 0) -> pa.Table:
     """Make a rating for each user named, in this order."""
     columns: dict[str, list[Any]] = {
         "user_id": list(users),

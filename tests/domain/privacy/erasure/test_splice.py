@@ -291,5 +291,6 @@ def test_only_what_holds_the_subject_is_decoded() -> None:
     [span] = footer.groups([4]).values()
     start, end = extent(span.group)
     done = splice(source, footer, found)
-    assert done.decoded + done.encoded <= 2.2 * (end - start)
-    assert pc.sum(found.hits[4]).as_py() == 1
+    assert done.decoded == end - start
+    assert done.encoded <= 1.01 * (end - start)  # what is left may compress a little worse
+    assert pc.sum(found.hits[4].rows).as_py() == 1
