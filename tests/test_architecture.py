@@ -32,8 +32,10 @@ PACKAGES = {
     "scipy": {"numpy", "scipy"},
     "kafka": {"confluent_kafka", "aws_msk_iam_sasl_signer"},
 }
-COMPUTES = ROOT / "domain" / "experiment" / "policies" / "best.py"
-"""What policies import when they weigh what they have earned, and not before: deciding does not."""
+COMPUTES = {
+    ROOT / "domain" / "experiment" / name for name in ("contextual.py", "policies/best.py", "policies/regressions.py")
+}
+"""What policies import when they weigh what they have earned or a context, and not before: declaring takes none."""
 
 FUNCTIONS = {
     "ingest/consume": "arrow and privacy",
@@ -134,7 +136,7 @@ def test_only_readings_of_experiments_need_scipy_and_only_its_light_parts() -> N
 def test_a_function_imports_only_what_its_runtime_and_its_layer_bring(function: str) -> None:
     layer = FUNCTIONS[function]
     reached = closure(ROOT / "lambdas" / f"{function}.py", set()) - (
-        set() if "numpy" in PACKAGES.get(layer or "", ()) else {COMPUTES}
+        set() if "numpy" in PACKAGES.get(layer or "", ()) else COMPUTES
     )
 
     allowed = sys.stdlib_module_names | RUNTIME | {"domain", "lambdas"} | PACKAGES.get(layer or "", set())

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 from domain.experiment.policies.policy import InvalidPolicy
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from domain.experiment.policies.regressions import Regressions, Vector
+    from domain.experiment.policies.regressions import Chance, Regressions, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class LinUCB:
             raise InvalidPolicy(f"LinUCB.epsilon is {self.epsilon}; give a probability above 0, at most 1")
         _check_ridge("LinUCB", self.ridge)
 
-    def choose(self, learnt: Regressions, context: Vector, chance: np.random.Generator) -> int:
+    def choose(self, learnt: Regressions, context: Vector, chance: Chance) -> int:
         """Choose one arm for a context of shape (d,), by its place."""
         if chance.random() < self.epsilon:
             return int(chance.integers(len(learnt.coefficients)))
@@ -66,7 +64,7 @@ class LinThompson:
             raise InvalidPolicy(f"LinThompson.noise is {self.noise}; give a finite number above 0")
         _check_ridge("LinThompson", self.ridge)
 
-    def choose(self, learnt: Regressions, context: Vector, chance: np.random.Generator) -> int:
+    def choose(self, learnt: Regressions, context: Vector, chance: Chance) -> int:
         """Choose one arm for a context of shape (d,), by its place."""
         means, deviations = learnt.scores(context)
         return int((means + self.noise * deviations * chance.standard_normal(len(means))).argmax())

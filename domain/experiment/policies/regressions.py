@@ -13,6 +13,7 @@ from domain.experiment.policies.policy import InvalidPolicy
 
 Vector = NDArray[np.float64]
 Tensor = NDArray[np.float64]
+Chance = np.random.Generator
 
 
 @dataclass(slots=True, eq=False)
