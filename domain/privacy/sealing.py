@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 import pyarrow as pa
@@ -17,13 +18,14 @@ from domain.privacy.columns import changed
 from domain.privacy.keyring import FIELDS, SEALED_BYTES, SUBJECTS, DataKey, Keyring, KeyUnavailable, SubjectKey
 from domain.privacy.siv import NotAuthentic
 
-SEALED, SHREDDABLE = "s", "k"
+SEALED, SHREDDABLE, WRAPPED = "s", "k", "w"
 SALT, NONCE, KEY_ID, KEY_BYTES = 12, 12, 8, 32
 BINARY = SEALED_BYTES[:1]
 """Stands before sealed bytes where a column holds bytes."""
 
 Chunk: TypeAlias = "pa.Array | pa.ChunkedArray"
 T = TypeVar("T", str, bytes)
+Encrypt = Callable[[bytes, bytes, bytes], bytes]
 
 
 def sealed(column: Chunk, key: DataKey, context: str) -> pa.Array:
@@ -42,29 +44,22 @@ def sealed(column: Chunk, key: DataKey, context: str) -> pa.Array:
 
 def shredded(column: Chunk, subjects: Chunk, keys: Mapping[str, SubjectKey], context: str) -> pa.Array:
     """Seal each value of a column under its subject's own key; raise KeyUnavailable for a subject that has none."""
-    texts = as_bytes(column)
+    texts, owners = as_bytes(column), subjects.to_pylist()
     nonces = os.urandom(NONCE * len(texts))
-    ciphers = {subject: Own(keys, subject, context) for subject in set(subjects.to_pylist())}
-    found = [
-        None if text is None else ciphers[subject].seal(nonces[row * NONCE : (row + 1) * NONCE], text)
-        for row, (text, subject) in enumerate(zip(texts, subjects.to_pylist(), strict=True))
-    ]
+    ciphers = {subject: own(keys, subject, context) for subject in set(owners)}
+    found: list[bytes | None] = []
+    for start, (text, subject) in zip(range(0, len(nonces), NONCE), zip(texts, owners, strict=True), strict=True):
+        id, encrypt, about = ciphers[subject]
+        nonce = nonces[start : start + NONCE]
+        found.append(None if text is None else b"".join((id, nonce, encrypt(nonce, text, about))))
     return written(found, column.type, SHREDDABLE, 1)
 
 
-class Own:
-    """One subject's cipher for one field."""
-
-    __slots__ = ("about", "encrypt", "id")
-
-    def __init__(self, keys: Mapping[str, SubjectKey], subject: str, context: str) -> None:
-        if (key := keys.get(subject)) is None:
-            raise KeyUnavailable(f"{context}: a subject has no key to seal with; see rivermill-subjects")
-        self.id, self.encrypt, self.about = key.id, AESGCM(key.material).encrypt, owned(key, context)
-
-    def seal(self, nonce: bytes, text: bytes) -> bytes:
-        """Seal one value."""
-        return self.id + nonce + self.encrypt(nonce, text, self.about)
+def own(keys: Mapping[str, SubjectKey], subject: str, context: str) -> tuple[bytes, Encrypt, bytes]:
+    """Give a subject's cipher for one field: the key's name, what encrypts, and what it is bound to."""
+    if (key := keys.get(subject)) is None:
+        raise KeyUnavailable(f"{context}: a subject has no key to seal with; see rivermill-subjects")
+    return key.id, own_cipher(key.material).encrypt, owned(key, context)
 
 
 def unsealed(text: T, ring: Keyring, context: str) -> T:
@@ -96,17 +91,17 @@ def unshredded(text: str, key: SubjectKey, context: str) -> str:
 
 def wrapped(key: SubjectKey, ring: Keyring, subject: str) -> str:
     """Seal a subject's key under the platform's, so that it can be kept in a table."""
-    newest = ring.newest(SUBJECTS)
-    return str(sealed(pa.array([key.material], pa.binary()), newest, wrapping(key, subject))[0].as_py()[1:], "ascii")
+    newest, nonce = ring.newest(SUBJECTS), os.urandom(NONCE)
+    # A key a subject is far from the 2**32 texts that random nonces of 12 bytes allow.
+    sealed_key = nonce + own_cipher(newest.material).encrypt(nonce, key.material, bound(newest, wrapping(key, subject)))
+    return f"{WRAPPED}{newest.version}.{urlsafe_b64encode(sealed_key).decode()}"
 
 
 def unwrapped(text: str, id: bytes, ring: Keyring, subject: str) -> SubjectKey:
     """Open a subject's key that was kept in a table."""
-    key = ring.version(SUBJECTS, spelling.version_of(text, SEALED))
-    raw, own = raw_of(text), SubjectKey(id, b"")
-    salt, nonce, rest = raw[:SALT], raw[SALT : SALT + NONCE], raw[SALT + NONCE :]
-    about = bound(key, wrapping(own, subject))
-    return SubjectKey(id, decrypted(derived(key.material, salt), nonce, rest, about))
+    key, raw = ring.version(SUBJECTS, spelling.version_of(text, WRAPPED)), raw_of(text)
+    about = bound(key, wrapping(SubjectKey(id, b""), subject))
+    return SubjectKey(id, decrypted(key.material, raw[:NONCE], raw[NONCE:], about))
 
 
 def new_subject_key() -> SubjectKey:
@@ -124,9 +119,15 @@ def derived(key: bytes, salt: bytes) -> bytes:
     return b"".join(encrypt(xor(bytes((0, number, ord("X"), 0)) + salt, mask)) for number in (1, 2))
 
 
-def salted(key: DataKey, salt: bytes) -> Callable[[bytes, bytes, bytes], bytes]:
+def salted(key: DataKey, salt: bytes) -> Encrypt:
     """Make the cipher of one salt."""
     return AESGCM(derived(key.material, salt)).encrypt
+
+
+@lru_cache(100_000)
+def own_cipher(key: bytes) -> AESGCM:
+    """Make the cipher of a key that is used again: to expand it costs as much as to seal a short text."""
+    return AESGCM(key)
 
 
 def decrypted(key: bytes, nonce: bytes, sealed_text: bytes, about: bytes) -> bytes:
@@ -144,7 +145,7 @@ def bound(key: DataKey, context: str) -> bytes:
 
 def owned(key: SubjectKey, context: str) -> bytes:
     """Say the same of a subject's own key."""
-    return f"rivermill subject {key.id.hex()} {context}".encode()
+    return b"rivermill subject " + key.id + context.encode()
 
 
 def wrapping(key: SubjectKey, subject: str) -> str:
