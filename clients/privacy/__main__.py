@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clients.operations import functions
-from clients.privacy import anonymize, erase, release, verify
+from clients.privacy import anonymize, detokenize, erase, release, verify
 from clients.privacy.jobs import CannotBePublished
 from domain.privacy.anonymize.declaration import RefusedPublication
 from domain.privacy.release.declaration import RefusedRelease
@@ -53,10 +53,23 @@ def run_verify(asked: Namespace) -> None:
     print("\n".join(verify.lines(verify.verify(Path(asked.certificate), Path(asked.public_key)))))
 
 
+def run_detokenize(asked: Namespace) -> None:
+    """Turn tokens back, or say what a value's tokens are."""
+    given = [(name, [item for item in getattr(asked, name).split(",") if item]) for name in ("tokens", "values")]
+    wanted = [(name, items) for name, items in given if items]
+    if len(wanted) != 1:
+        raise CannotBeDone("write --tokens or --values, with commas between several")
+    [(name, items)] = wanted
+    ask = detokenize.detokenize if name == "tokens" else detokenize.tokenize
+    found = ask(functions.call, items, domain=asked.domain or "user", purpose=asked.purpose, who=detokenize.me())
+    print("\n".join(detokenize.lines(found)))
+
+
 VERBS: dict[str, tuple[Verb, tuple[str, ...]]] = {
     "erase": (run_erase, ("subject",)),
     "verify": (run_verify, ("CERTIFICATE", "public-key")),
     "anonymize": (run_anonymize, ("publication", "day")),
+    "detokenize": (run_detokenize, ("tokens", "values", "domain", "purpose")),
     "release": (run_release, ("dataset", "epsilon", "day", "dry-run")),
 }
 """Each verb with its options, a capital one in its place; a new one is a module here and a line."""

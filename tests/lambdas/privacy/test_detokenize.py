@@ -9,6 +9,9 @@ import boto3
 import pyarrow as pa
 import pytest
 
+from clients.operations import functions
+from clients.privacy import detokenize as steward
+from clients.privacy.__main__ import main
 from domain.privacy.keyring import TOKENS
 from lambdas.ingest import consume
 from lambdas.privacy import detokenize, stored
@@ -113,3 +116,25 @@ def test_an_erasure_knows_a_person_by_each_token_and_reads_what_was_set_aside(la
     assert opened["payload"] == b'{"event":"search","user_id":"u-7-the'
     assert "not JSON" in opened["detail"]
     assert consume.settings().privacy == "on"
+
+
+def test_a_steward_asks_by_the_command_line(
+    landed: Vault, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [token, _] = [row["user_id"] for row in landed.rows("search")]
+    monkeypatch.setattr(steward, "me", lambda: "arn:aws:sts::1:assumed-role/rivermill-steward/ann")
+    monkeypatch.setattr(functions, "call", lambda name, **event: refusing(detokenize.handler(event, None)))
+
+    assert main(["detokenize", "--tokens", token, "--purpose", "ticket 4711: a user asks"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{token}\t{PERSON}"
+    assert main(["detokenize", "--values", PERSON, "--purpose", "ticket 4711: a user asks"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{PERSON}\t{token}"
+    assert main(["detokenize", "--tokens", token]) == 2
+    assert "purpose" in capsys.readouterr().err
+
+
+def refusing(answer: dict[str, Any]) -> dict[str, Any]:
+    """Raise for a refusal, as the client does."""
+    if refused := answer.get("refused"):
+        raise functions.CannotBeDone(f"{refused['field']}: {refused['fix']}")
+    return answer

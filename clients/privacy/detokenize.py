@@ -1,0 +1,41 @@
+"""Ask the steward's function to turn tokens back, or what the tokens of a value are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import boto3
+
+from clients.operations.functions import Call
+
+FUNCTION = "rivermill-detokenize"
+MOST = 1_000
+
+
+def detokenize(call: Call, tokens: Sequence[str], *, domain: str, purpose: str, who: str) -> dict[str, str]:
+    """Give each token's value; refused without a purpose, and written down with one."""
+    return _asked(call, "tokens", "values", tokens, domain=domain, purpose=purpose, who=who)
+
+
+def tokenize(call: Call, values: Sequence[str], *, domain: str, purpose: str, who: str) -> dict[str, list[str]]:
+    """Give each value's tokens, the newest first: what a row is called of which only the value is known."""
+    return _asked(call, "values", "tokens", values, domain=domain, purpose=purpose, who=who)
+
+
+def me() -> str:
+    """Say who asks, as AWS knows them."""
+    return str(boto3.client("sts").get_caller_identity()["Arn"])
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Say what came back, a line each."""
+    return [f"{asked}\t{' '.join(said) if isinstance(said, list) else said}" for asked, said in found.items()]
+
+
+def _asked(call: Call, what: str, back: str, items: Sequence[str], **why: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    once = list(dict.fromkeys(items))
+    for start in range(0, len(once), MOST):
+        found |= call(FUNCTION, **{what: once[start : start + MOST], **why})[back]
+    return found
