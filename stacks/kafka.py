@@ -81,7 +81,7 @@ def of_topic(config: Config) -> tuple[Signal, ...]:
         ),
         Signal(
             id="TopicLagRecords",
-            meaning="A partition is over five million records ahead of its consumer: raise Config.kafka_most_partitions.",
+            meaning="A partition has five million records before its consumer: raise Config.kafka_most_partitions.",
             namespace=NAMESPACE,
             name="MaxOffsetLag",
             dimensions=group,
