@@ -23,9 +23,7 @@ class Settings:
     def read(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Read what the stack wrote."""
         found = {field.name: environ[field.name.upper()] for field in fields(cls) if field.name.upper() in environ}
-        missing = [
-            field.name.upper() for field in fields(cls) if field.name not in found and field.default is MISSING
-        ]
+        missing = [field.name.upper() for field in fields(cls) if field.name not in found and field.default is MISSING]
         if missing:
             raise MissingSetting(f"{cls.__name__}: the environment lacks {', '.join(missing)}; deploy the stack again")
         return cls(**found)
