@@ -133,7 +133,7 @@ def full_domain(fields: Sequence[Encoded], k: int) -> float:
     def fit(groups: Any) -> Any:
         return np.bincount(groups) >= k
 
-    found = lattice.best(hierarchies, fields, weights, fit, int(LIMIT * len(weights)))
+    found = lattice.best(hierarchies, fields, weights, fit, int(LIMIT * len(weights)), monotone=True)
     assert found is not None
     shown = np.bincount(found.groups[found.groups >= 0], minlength=len(found.labels))
     return lost(found.labels, [*shown.tolist(), found.suppressed], fields)

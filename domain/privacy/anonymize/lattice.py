@@ -1,12 +1,12 @@
 """Generalize whole columns alike: of all combinations of levels the one that loses least, few rows left out.
 
-The search is the exhaustive one that heuristics such as ARX's Flash (Kohlmayer et al. 2012) are exact shortcuts of:
-every combination is looked at, but for those that lose more than the best one so far.
+The search finds the same combination as ARX's Flash (Kohlmayer et al. 2012): the best of all, by looking at every one
+that may be enough.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -58,28 +58,38 @@ def levels(hierarchy: Hierarchy, field: Encoded) -> list[Level]:
 
 
 def best(
-    hierarchies: Sequence[Hierarchy], fields: Sequence[Encoded], weights: Codes, fit: Fit, limit: int
+    hierarchies: Sequence[Hierarchy],
+    fields: Sequence[Encoded],
+    weights: Codes,
+    fit: Fit,
+    limit: int,
+    *,
+    monotone: bool = False,
 ) -> Ladder | None:
-    """Find the levels that lose least while at most `limit` people are left out; None if none are enough."""
+    """Find the levels that lose least while at most `limit` people are left out; None if none are enough.
+
+    With `monotone`, groups made coarser never leave out more people, as for k alone: then what is finer than a
+    combination that leaves out too many is not looked at (the predictive tagging of Kohlmayer et al.).
+    """
     columns = [levels(hierarchy, field) for hierarchy, field in zip(hierarchies, fields, strict=True)]
-    losses = [
-        [float(weights @ level.loss[field.codes]) / float(weights.sum()) for level in column]
-        for column, field in zip(columns, fields, strict=True)
-    ]
     found: Ladder | None = None
-    choices = product(*(range(len(column)) for column in columns))
-    lost = {choice: sum(map(_at, losses, choice)) / len(fields) for choice in choices}
-    for choice in sorted(lost, key=lost.__getitem__):
-        if found is not None and lost[choice] >= found.loss:  # who is left out loses all: never less than this
-            break
+    too_many: set[tuple[int, ...]] = set()
+    for choice in sorted(product(*(range(len(column)) for column in columns)), key=sum, reverse=True):
+        if monotone and any(coarser in too_many for coarser in _above(choice)):
+            too_many.add(choice)
+            continue
         tried = _apply(choice, columns, fields, weights, fit)
-        if tried.suppressed <= limit and (found is None or tried.loss < found.loss):
+        if tried.suppressed > limit:
+            too_many.add(choice)
+        elif found is None or tried.loss < found.loss:
             found = tried
     return found
 
 
-def _at(losses: list[float], level: int) -> float:
-    return losses[level]
+def _above(choice: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Name the combinations that are coarser by one level of one column."""
+    for place, level in enumerate(choice):
+        yield (*choice[:place], level + 1, *choice[place + 1 :])
 
 
 def _apply(

@@ -77,7 +77,9 @@ def group(
     if publication.method is Method.MICROAGGREGATE:
         return _averaged(publication, fields, promise, weights)
     limit = int(publication.suppress * people)
-    found = lattice.best(list(publication.quasi.values()), fields, weights, promise.fit, limit)
+    found = lattice.best(
+        list(publication.quasi.values()), fields, weights, promise.fit, limit, monotone=not promise.fields
+    )
     if found is None:
         raise impossible(publication, sensitive, weights)
     return Groups(found.groups, found.labels, found.loss)

@@ -172,7 +172,8 @@ def optimum(values: list[int], k: int) -> float:
     return best[-1]
 
 
-def test_the_search_stops_early_and_still_finds_the_least_loss() -> None:
+@pytest.mark.parametrize("monotone", [False, True])
+def test_the_search_leaves_out_combinations_and_still_finds_the_least_loss(monotone: bool) -> None:
     random = Random(13)
     rows = [(random.randrange(41), random.choice(PLACES.leaves), 0) for _ in range(120)]
     fields = [AGES.encode([row[0] for row in rows]), PLACES.encode([row[1] for row in rows])]
@@ -181,7 +182,7 @@ def test_the_search_stops_early_and_still_finds_the_least_loss() -> None:
     def fit(groups: Any) -> Any:
         return np.bincount(groups) >= 4
 
-    found = lattice.best([AGES, PLACES], fields, weights, fit, 12)
+    found = lattice.best([AGES, PLACES], fields, weights, fit, 12, monotone=monotone)
     columns = [lattice.levels(AGES, fields[0]), lattice.levels(PLACES, fields[1])]
     every = [
         lattice._apply((one, two), columns, fields, weights, fit)
