@@ -238,7 +238,9 @@ def test_one_learns_at_a_time_and_refused_starts_do_not_pile_up(templates: dict[
 
     assert function(experiment, names.LEARN)["ReservedConcurrentExecutions"] == 1
     assert (invoking["MaximumRetryAttempts"], invoking["MaximumEventAgeInSeconds"]) == (0, 60)
-    assert only(experiment, "AWS::Events::Rule")["ScheduleExpression"] == "rate(1 minute)"
+    rules = {name: rule["Properties"] for name, rule in resources(experiment, "AWS::Events::Rule").items()}
+    assert [rule["ScheduleExpression"] for name, rule in rules.items() if "Minute" in name] == ["rate(1 minute)"]
+    assert [rule["ScheduleExpression"] for name, rule in rules.items() if "Morning" in name] == ["cron(0 6 * * ? *)"]
 
 
 def test_deciding_may_write_decisions_and_exposures_and_read_shares_and_nothing_else(
