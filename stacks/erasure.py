@@ -94,13 +94,14 @@ def removing() -> dict[str, State]:
 
 
 def proving() -> dict[str, State]:
-    """Read every byte that is left; begin again if anybody is found, for a writer may have met us."""
+    """Read every byte that is left; again if something had to go, and from the start if a table held anybody."""
     payload = {"job.$": "$.job", "since.$": "$.since", "after.$": "$.swept.Payload.after"}
     return {
         **quiet("Drain", "Drained", "Draining", "Sweep"),
         "Sweep": step("sweep", payload, "swept", "Swept"),
         "Swept": choice(
             {"Variable": "$.swept.Payload.state", "StringEquals": "more", "Next": "Sweep"},
+            {"Variable": "$.swept.Payload.state", "StringEquals": "removed", "Next": "Removed"},
             {"Variable": "$.swept.Payload.state", "StringEquals": "found", "Next": "Commit"},
             default="Certify",
         ),

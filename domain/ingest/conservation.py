@@ -195,6 +195,30 @@ class Proof:
         }
 
 
+ERASED_PLACES = "conservation/erased/"
+"""Where erasures keep, by job, at which positions the rows that they removed had come in."""
+
+Places = Mapping[tuple[str, str], Sequence[str]]
+"""Positions, as text, by table and shard."""
+
+
+def erased(each: Chain, table: str, span: tuple[str, str], gone: Places) -> int:
+    """Count the rows that erasures removed from a table, of those that came in between two positions of a shard."""
+    low, high = span
+    return sum(low <= position <= high for position in gone.get((table, each.shard), ()))
+
+
+def with_erased(
+    chains: Iterable[Chain], counted: Mapping[tuple[str, str], int], gone: Places
+) -> dict[tuple[str, str], int]:
+    """Count rows that were rightly removed as if they were there."""
+    whole = Counter(dict(counted))
+    for each in chains:
+        for table in {table for table, shard in gone if shard == each.shard} if each.entries else ():
+            whole[table, each.shard] += erased(each, table, (each.entries[0].span[0], each.entries[-1].span[1]), gone)
+    return {place: rows for place, rows in whole.items() if rows}
+
+
 def differences(chains: Iterable[Chain], counted: Mapping[tuple[str, str], int]) -> Iterator[tuple[Chain, str]]:
     """Find the shards and tables whose rows are not as many as the receipts say; `counted` is by table and shard."""
     for each in chains:

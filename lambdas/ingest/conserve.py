@@ -19,7 +19,19 @@ from domain import metrics
 from domain.ingest import asked
 from domain.ingest.asked import Refused
 from domain.ingest.commits import WITNESS, places, position
-from domain.ingest.conservation import Chain, Entry, Gap, Proof, chain, culprits, differences
+from domain.ingest.conservation import (
+    ERASED_PLACES,
+    Chain,
+    Entry,
+    Gap,
+    Places,
+    Proof,
+    chain,
+    culprits,
+    differences,
+    erased,
+    with_erased,
+)
 from domain.ingest.receipts import ROOT, DataFile, shard_prefix
 from domain.tables import ACCOUNTS
 from lambdas.athena import Athena
@@ -85,15 +97,15 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 def prove(bucket: Bucket, athena: Athena, day: date) -> Proof:
     """Count a day again, from receipts, files and tables."""
     start = datetime.combine(day, time(), timezone.utc)
-    chains = chains_of(bucket, start)
-    counted = count(athena, chains, start)
+    chains, gone = chains_of(bucket, start), erased_places(bucket)
+    counted = with_erased(chains, count(athena, chains, start), gone)
     curated = {
         name: (int(ids), int(gone), int(twice)) for name, ids, gone, twice in athena.ask(questions.curated(start))
     }
     gaps = [
         *(gap for each in chains for gap in each.gaps()),
         *(gap for each in chains for gap in files(bucket, each)),
-        *(gap for each, table in differences(chains, counted) for gap in blame(athena, each, table, start)),
+        *(gap for each, table in differences(chains, counted) for gap in blame(athena, each, table, start, gone)),
         *uncurated(curated),
     ]
     words = ("distinct", "missing", "doubled")
@@ -125,17 +137,29 @@ def count(athena: Athena, chains: Sequence[Chain], start: datetime) -> dict[tupl
     return counted
 
 
-def blame(athena: Athena, each: Chain, table: str, start: datetime) -> Iterator[Gap]:
+def blame(athena: Athena, each: Chain, table: str, start: datetime, gone: Places) -> Iterator[Gap]:
     """Name the receipts behind a difference; the whole shard if the rows are nobody's."""
     counted: dict[str, int] = {}
     for place in range(0, len(each.entries), RECEIPTS_A_QUESTION):
         some = each.entries[place : place + RECEIPTS_A_QUESTION]
         counted |= {low: int(found) for low, found in athena.ask(questions.rows_of(each, table, some, start))}
+    for entry in each.entries:
+        counted[entry.span[0]] = counted.get(entry.span[0], 0) + erased(each, table, entry.span, gone)
     named = list(culprits(each, table, counted))
     yield from named
     if not named:
         expected = each.rows()[table]
         yield each.gap("rows of no receipt", table, f"{expected} rows", "more, between the positions of receipts")
+
+
+def erased_places(bucket: Bucket) -> dict[tuple[str, str], list[str]]:
+    """Read where the rows of people who were erased had come in."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for key in bucket.keys(ERASED_PLACES):
+        for table, shards in json.loads(bucket.get(key)).items():
+            for shard, positions in shards.items():
+                found.setdefault((table, shard), []).extend(positions)
+    return found
 
 
 def files(bucket: Bucket, each: Chain) -> Iterator[Gap]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 import pyarrow as pa
+from botocore.exceptions import ClientError
 
+from domain.ingest.conservation import ERASED_PLACES
 from domain.privacy.erasures import Retention
 from domain.tables import QUARANTINE
 from lambdas.catalogue import open_catalogue
 from lambdas.privacy import held, lineage, quarantine, stored
 from lambdas.privacy.certify import Signer, certificate
 from lambdas.privacy.erasures import Erasures, Lock
+from lambdas.privacy.objects import Place, write
 from lambdas.privacy.people import People, Person
 from lambdas.privacy.purge import purge
 from lambdas.privacy.request import MOST
@@ -67,9 +71,10 @@ def erasures() -> Erasures:
     return Erasures(client("dynamodb"), settings().erasures)
 
 
-def people_of(event: Event) -> list[Person]:
-    """Open who the job is about."""
-    return People(client("kms"), settings().erasure_key, erasures()).open(event["job"])
+@lru_cache(maxsize=1)
+def people_of(job: str) -> list[Person]:
+    """Open who the job is about, once while the process is warm."""
+    return People(client("kms"), settings().erasure_key, erasures()).open(job)
 
 
 def begin(event: Event, _: Context) -> dict[str, Any]:
@@ -124,17 +129,32 @@ def is_going(job: str, since: datetime) -> bool:
 
 def find(event: Event, _: Context) -> dict[str, Any]:
     """Count what tables hold, mark the models that learned from it, and name the tables to go through."""
-    table, job, people = erasures(), event["job"], people_of(event)
+    table, job, people = erasures(), event["job"], people_of(event["job"])
     columns = held.subject_tables(catalog())
     for name, column in columns.items():
         table.note(job, f"held/{name}", held.held(catalog().load_table(name), column, people), once=True)
     rows = quarantine.held(catalog().load_table(QUARANTINE.full_name), people, opened)
     table.note(job, f"held/{QUARANTINE.full_name}", rows, once=True)
+    account(job, columns, people)
     by = (_now() + timedelta(days=int(settings().erasure_max_days))).date()
     group = settings().model_package_group
     marked = lineage.mark(client("sagemaker"), catalog(), group, people, job=job, by=by)
     table.note(job, "models", lineage.said(marked), once=True)
     return {"tables": [*({"name": name, "column": column} for name, column in columns.items()), ASIDE]}
+
+
+def account(job: str, columns: Mapping[str, str], people: Sequence[Person]) -> None:
+    """Keep where the rows to be removed had come in, once, so that a proof of their day still adds up."""
+    raw = {name: column for name, column in columns.items() if name.startswith("raw.")}
+    gone = {name: held.places(catalog().load_table(name), column, people) for name, column in raw.items()}
+    name = QUARANTINE.full_name
+    gone[name] = quarantine.places(catalog().load_table(name), people, opened)
+    body = json.dumps({table: places for table, places in gone.items() if places}).encode()
+    try:
+        write(client("s3"), Place(settings().bucket, f"{ERASED_PLACES}{job}.json"), body)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":  # it was kept before an execution died
+            raise
 
 
 ASIDE = {"name": QUARANTINE.full_name, "column": ""}
@@ -147,7 +167,7 @@ def forget(event: Event, _: Context) -> dict[str, Any]:
         "keys": KeyValues(client("dynamodb"), settings().subjects, ("subject", "item")),
         "decisions": KeyValues(client("dynamodb"), settings().decisions, ("unit", "item")),
     }
-    people = people_of(event)
+    people = people_of(event["job"])
     counted = {name: {one.digest: store.forget(one.spellings) for one in people} for name, store in stores.items()}
     erasures().note(event["job"], "stores", counted, once=True)
     return {name: sum(by_person.values()) for name, by_person in counted.items()}
@@ -155,7 +175,7 @@ def forget(event: Event, _: Context) -> dict[str, Any]:
 
 def table(event: Event, _: Context) -> dict[str, Any]:
     """Remove the people from one table and from its history, for good."""
-    name, people = event["name"], people_of(event)
+    name, people = event["name"], people_of(event["job"])
     notes = {"rivermill.erasure": event["job"]}
     if event["column"]:
         spelled = [spelling for person in people for spelling in person.spellings]
@@ -171,7 +191,7 @@ def table(event: Event, _: Context) -> dict[str, Any]:
 
 def sweep(event: Event, context: Context) -> dict[str, Any]:
     """Read every byte that is left, and delete what nobody needs in which somebody stands."""
-    spelled = [spelling for person in people_of(event) for spelling in person.spellings]
+    spelled = [spelling for person in people_of(event["job"]) for spelling in person.spellings]
     reader = Sweep(client("s3"), catalog(), settings().bucket, spelled)
     swept, after = reader.run(event["after"], lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
     place = event["after"].get("KeyMarker", "")
@@ -180,14 +200,14 @@ def sweep(event: Event, context: Context) -> dict[str, Any]:
 
 
 def judged(event: Event) -> str:
-    """Say whether a whole sweep found nobody; raise SubjectRemains where people must help."""
+    """Say whether a sweep found nobody, or only in what it removed; raise SubjectRemains where people must help."""
     notes = erasures().notes(event["job"], "swept/")
     whole = total([said for name, said in notes.items() if name.startswith(f"swept/{event['since']}/")])
     rounds = {name.split("/")[1] for name in notes}
     if whole[BLOCKED] or len(rounds) > MOST_ROUNDS:
         where = ", ".join((whole[BLOCKED] or whole[LIVE] or whole[REMOVED])[:5])
         raise SubjectRemains(f"job {event['job']}: after {len(rounds)} sweeps somebody stands in {where}; remove it")
-    return "found" if whole[REMOVED] or whole[LIVE] else "clean"
+    return "found" if whole[LIVE] else "removed" if whole[REMOVED] else "clean"
 
 
 def certify(event: Event, _: Context) -> dict[str, Any]:
@@ -203,6 +223,7 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
             table.finish(digest, key, _now())
         written.append(key)
     table.release(event["execution"])
+    people_of.cache_clear()
     return {"certificates": written}
 
 

@@ -134,9 +134,9 @@ class Erasures:
         change = "SET #state = :state, certificate = :certificate, done = :done REMOVE sealed"
         self._set(digest, change, state="erased", certificate=certificate, done=at.isoformat())
 
-    def note(self, job: str, what: str, said: Any, *, once: bool = False) -> None:
-        """Write down what a job found or did; `once`, unless it was written down before."""
-        self._put(_job(job), what, once=once, said={"S": json.dumps(said)})
+    def note(self, job: str, what: str, said: Any, *, once: bool = False) -> bool:
+        """Write down what a job found or did; `once`, unless it was written down before; tell whether it was."""
+        return self._put(_job(job), what, once=once, said={"S": json.dumps(said)})
 
     def notes(self, job: str, what: str = "") -> dict[str, Any]:
         """Read what a job wrote down, by its name."""

@@ -50,6 +50,18 @@ def held(table: Table, column: str, people: Sequence[Person], snapshot: int | No
     return dict(counted)
 
 
+def places(table: Table, column: str, people: Sequence[Person]) -> dict[str, list[str]]:
+    """Say where the people's rows of a raw table came in, by shard: positions in a stream, which name nobody."""
+    wanted = pa.array([spelling for person in people for spelling in person.spellings], pa.string())
+    fields = (column, "shard", "sequence")
+    found: dict[str, list[str]] = {}
+    scan = table.scan(row_filter=condition(column, wanted.to_pylist()), selected_fields=fields)
+    for batch in scan.to_arrow_batch_reader():
+        for row in batch.filter(pc.is_in(batch[column].cast(pa.string()), value_set=wanted)).to_pylist():
+            found.setdefault(row["shard"], []).append(row["sequence"])
+    return found
+
+
 def condition(column: str, values: Sequence[str]) -> BooleanExpression:
     """Say which files may hold values, by their partitions and bounds."""
     few = len(values) <= MOST_IN_FILTER

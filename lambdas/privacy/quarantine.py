@@ -42,6 +42,18 @@ def held(table: Table, people: Sequence[Person], opened: Opened) -> dict[str, in
     return dict(counted)
 
 
+def places(table: Table, people: Sequence[Person], opened: Opened) -> dict[str, list[str]]:
+    """Say where the rows in which the people stand came in, by shard."""
+    found: dict[str, list[str]] = {}
+    for batch in table.scan(selected_fields=(*TEXTS, "shard", "sequence")).to_arrow_batch_reader():
+        rows = pa.Table.from_batches([batch])
+        came = zip(rows["shard"].to_pylist(), rows["sequence"].to_pylist(), strict=True)
+        for (shard, sequence), who in zip(came, owners(opened(rows), people), strict=True):
+            if who:
+                found.setdefault(shard, []).append(sequence)
+    return found
+
+
 def owners(rows: pa.Table, people: Sequence[Person]) -> list[set[str]]:
     """Say of each row who stands in it, by digest."""
     owner = {spelling: person.digest for person in people for spelling in person.spellings}

@@ -115,7 +115,7 @@ class Erasure(Construct):
     def _grant(self, role: iam.Role) -> None:
         lake = self.lake
         # By the whole bucket: what proves that somebody is gone is that every byte was read.
-        writes = [f"{database}/" for database in DATABASES] + ["certificates/"]
+        writes = [f"{database}/" for database in DATABASES] + ["certificates/", "conservation/"]
         grant_files(role, lake.bucket, reads=[""], writes=writes, deletes=[""], lists=[""])
         every = lake.bucket.arn_for_objects("*")
         allow(role, ["s3:GetObjectVersion", "s3:DeleteObjectVersion"], every)

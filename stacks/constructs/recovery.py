@@ -89,7 +89,11 @@ class Recovery(Construct):
         grant_tables(role, bucket, reads=[*RAW.values(), QUARANTINE, *CURATED.values()], writes=[ACCOUNTS])
         places = ["athena/", "conservation/"]
         grant_files(
-            role, bucket, reads=["receipts/", "landing/", "athena/"], writes=places, lists=["receipts/", "athena/"]
+            role,
+            bucket,
+            reads=["receipts/", "landing/", *places],
+            writes=places,
+            lists=["receipts/", *places],
         )
         verbs = ("StartQueryExecution", "GetQueryExecution", "GetQueryResults")
         allow(role, [f"athena:{verb}" for verb in verbs], arn(self, "athena", "workgroup", names.WORKGROUP))

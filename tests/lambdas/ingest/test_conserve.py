@@ -24,6 +24,7 @@ from lambdas import athena
 from lambdas.athena import Athena, QueryFailed
 from lambdas.ingest import conserve, rows
 from lambdas.ingest.registration import describe
+from lambdas.privacy.table import client, erase_table
 from local.cloud import Cloud
 from tests.domain.contract.strategies import NOW
 from tests.lambdas.ingest.conftest import BUCKET, FIRST, SHARD, STREAM, Lake, create_tables
@@ -240,6 +241,18 @@ def test_an_event_that_is_not_curated_and_one_that_is_so_twice_are_named(books: 
         "curated twice: all/all: curated.search: 10 events once expected, 10 doubled found",
         "not curated: all/all: curated.rating: 10 events once expected, 1 missing found",
     ]
+
+
+def test_a_day_adds_up_after_people_were_erased_once_it_is_known_where_their_rows_had_come_in(books: Books) -> None:
+    client.cache_clear()
+    gone = books.lake.table("raw.rating").scan().to_arrow().to_pylist()[0]
+    erase_table(conserve.catalog(), "raw.rating", [gone["event_id"]], "event_id")
+    before = [said for said in books.said() if "raw.rating" in said]
+    where = {"raw.rating": {gone["shard"]: [gone["sequence"]]}}
+    books.lake.bucket.put("conservation/erased/job.json", json.dumps(where).encode())
+
+    assert before, "without the note the row is missing"
+    assert not [said for said in books.said() if "raw.rating" in said]
 
 
 def test_a_day_that_cannot_be_proved_rings_too(books: Books, capsys: pytest.CaptureFixture[str]) -> None:
