@@ -33,9 +33,7 @@ def about_records(account: Account, accepted: int) -> Iterator[Claim]:
         f"{account.received:,} = {account.landed.total():,} + {account.quarantined.total():,} + {duplicates:,}",
         account.balanced,
     )
-    yield Claim(
-        "every event that the stream took is settled once", f"{settled:,} of {accepted:,}", settled == accepted
-    )
+    yield Claim("every event that the stream took is settled once", f"{settled:,} of {accepted:,}", settled == accepted)
 
 
 def about_curated(sent: Mapping[str, int], rows: Mapping[str, int], distinct: Mapping[str, int]) -> Iterator[Claim]:
