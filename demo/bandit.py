@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clients.decide import decide, reward
-from demo.laptop import Laptop
+from demo.laptop import DemoFailed, Laptop
 from demo.sending import STREAM
 from domain.experiment.assignment import place
 from domain.experiment.decision import Decision, effective
@@ -112,11 +112,15 @@ def _decided(units: Sequence[str], url: str) -> list[Decision]:
 
 
 def _tell(client: Any, events: Sequence[dict[str, Any]]) -> None:
-    """Put rewards on the stream, and those that it refuses again."""
+    """Put rewards on the stream, and those that it refuses again, for a while."""
+    end = time.monotonic() + PATIENCE
     left = [{"Data": json.dumps(event).encode(), "PartitionKey": event["user_id"]} for event in events]
     while left:
         answer = client.put_records(StreamName=STREAM, Records=left)
         left = [record for record, told in zip(left, answer["Records"], strict=True) if "ErrorCode" in told]
+        if left and time.monotonic() > end:
+            raise DemoFailed(f"{STREAM} refused {len(left)} rewards for {PATIENCE:.0f} s")
+        time.sleep(0.2 if left else 0.0)
 
 
 def _items(laptop: Laptop) -> list[dict[str, Any]]:
