@@ -18,7 +18,7 @@ from domain.contract.arrow import arrow_schema
 from domain.ingest import bulk, columnar
 from domain.ingest.contract import BrokenContract, Valid, check
 from domain.ingest.kinds import Arrived, Events, events_of
-from domain.tables import QUARANTINE, RAW, Table
+from domain.tables import QUARANTINE, RAW, TABLES, Table
 
 ROWS_PER_GROUP = 100_000
 SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order stream order
@@ -28,8 +28,11 @@ FAULTS = 2_000
 SAMPLE = 256
 """Rows that tell whether a column repeats itself."""
 
-SOUGHT = {"event_id", "sequence"} | {name for table in RAW.values() for name in (*table.sort, table.partition.column)}
-"""Columns by which rows are looked for: only they have least and greatest values in the footer, a sixth of the time."""
+SOUGHT = {"event_id", "sequence"} | {name for table in TABLES for name in (*table.sort, table.partition.column)}
+"""Columns by which rows are looked for: only they have least and greatest values in the footer, a sixth of the time.
+
+Registering a file takes its partition from these values.
+"""
 
 SCHEMAS: dict[str, pa.Schema] = {table.full_name: arrow_schema(table.columns) for table in (*RAW.values(), QUARANTINE)}
 
