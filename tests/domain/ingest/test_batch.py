@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from domain.contract.fakes import fake_record
 from domain.events import EVENTS
-from domain.ingest.batch import SCHEMAS, Arrived, encode, sort
-from domain.tables import QUARANTINE, RAW, Table
+from domain.ingest.batch import SCHEMAS, SOUGHT, Arrived, encode, sort
+from domain.tables import QUARANTINE, RAW, TABLES, Table
 from tests.domain.contract.strategies import NOW
 from tests.domain.ingest.reference import keeps_contract
 
@@ -68,7 +68,7 @@ def test_the_footer_bounds_the_columns_by_which_rows_are_looked_for() -> None:
     bounded = {
         group.column(place).path_in_schema for place in range(group.num_columns) if group.column(place).is_stats_set
     }
-    assert bounded == {"event_id", "event_time", "user_id", "arrived_at", "sequence"}
+    assert bounded == {"event_id", "event_time", "user_id", "arrived_at", "shard", "sequence"}
 
 
 def test_files_are_compressed_with_zstd() -> None:
@@ -108,3 +108,8 @@ def test_days_are_cut_in_utc() -> None:
     parts = sort([Arrived(number, moment, b"x") for number, moment in enumerate(moments, start=1)], "s").parts
 
     assert [str(part.day) for part in parts] == ["2026-03-01", "2026-03-02"]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.full_name)
+def test_the_footer_bounds_the_column_by_which_any_table_is_cut(table: Table) -> None:
+    assert table.partition.column in SOUGHT
