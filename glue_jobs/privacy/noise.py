@@ -24,35 +24,45 @@ def library() -> Any:
 
 
 @cache
-def adding(gaussian: bool, scale: float) -> Any:
-    """Make noise for a vector of whole numbers."""
+def adding(gaussian: bool, part: Part) -> Any:
+    """Make a part's noise for a vector of whole numbers."""
     dp = library()
     domain = dp.vector_domain(dp.atom_domain(T="i64"))
     if gaussian:
-        return dp.m.make_gaussian(domain, dp.l2_distance(T="f64"), scale=scale)
-    return dp.m.make_laplace(domain, dp.l1_distance(T="i64"), scale=scale)
+        made = dp.m.make_gaussian(domain, dp.l2_distance(T="f64"), scale=part.scale)
+    else:
+        made = dp.m.make_laplace(domain, dp.l1_distance(T="i64"), scale=part.scale)
+    agreed(made.map(part.l2 if gaussian else part.l1), part.loss)
+    return made
 
 
 @cache
-def choosing(gaussian: bool, scale: float) -> Any:
-    """Make a noisy choice among scores."""
+def choosing(gaussian: bool, part: Part) -> Any:
+    """Make a part's noisy choice among scores."""
     dp = library()
     measure = dp.zero_concentrated_divergence() if gaussian else dp.max_divergence()
-    return dp.m.make_noisy_max(
-        dp.vector_domain(dp.atom_domain(T="i64")), dp.linf_distance(T="i64"), measure, scale=scale
-    )
+    domain = dp.vector_domain(dp.atom_domain(T="i64"))
+    made = dp.m.make_noisy_max(domain, dp.linf_distance(T="i64"), measure, scale=part.scale)
+    agreed(made.map(part.bound) * part.groups, part.loss)
+    return made
 
 
 @cache
-def keeping(gaussian: bool, scale: float, threshold: int) -> Any:
-    """Make noise for counts by group, of which those above a threshold are shown."""
+def keeping(gaussian: bool, part: Part) -> Any:
+    """Make a part's noise for counts by group, of which those above its threshold are shown."""
     dp = library()
     domain = dp.map_domain(dp.atom_domain(T="String"), dp.atom_domain(T="i64"))
     if gaussian:
         metric = dp.l02inf_distance(dp.absolute_distance(T="f64"))
-        return dp.m.make_gaussian_threshold(domain, metric, scale=scale, threshold=threshold)
-    metric = dp.l01inf_distance(dp.absolute_distance(T="i64"))
-    return dp.m.make_laplace_threshold(domain, metric, scale=scale, threshold=threshold)
+        made = dp.m.make_gaussian_threshold(domain, metric, scale=part.scale, threshold=part.threshold)
+        loss, delta = made.map((part.groups, part.l2, float(part.bound)))
+    else:
+        metric = dp.l01inf_distance(dp.absolute_distance(T="i64"))
+        made = dp.m.make_laplace_threshold(domain, metric, scale=part.scale, threshold=part.threshold)
+        loss, delta = made.map((part.groups, part.l1, part.bound))
+    agreed(loss, part.loss)
+    agreed(delta, part.delta)
+    return made
 
 
 class OpenDP:
@@ -63,24 +73,15 @@ class OpenDP:
 
     def added(self, values: Sequence[int], part: Part) -> list[int]:
         """Add noise to each value of one vector."""
-        mechanism = adding(self.gaussian, part.scale)
-        agreed(mechanism.map(part.l2 if self.gaussian else part.l1), part.loss)
-        return list(mechanism(list(values)))
+        return list(adding(self.gaussian, part)(list(values)))
 
     def chosen(self, scores: Sequence[int], part: Part) -> int:
         """Choose the place of a score that is near the highest."""
-        mechanism = choosing(self.gaussian, part.scale)
-        agreed(mechanism.map(part.bound) * part.groups, part.loss)
-        return int(mechanism(list(scores)))
+        return int(choosing(self.gaussian, part)(list(scores)))
 
     def kept(self, counts: Mapping[str, int], part: Part) -> Mapping[str, int]:
         """Add noise to counts by group, and keep those above the part's threshold."""
-        mechanism = keeping(self.gaussian, part.scale, part.threshold)
-        most = (part.l2, float(part.bound)) if self.gaussian else (part.l1, part.bound)
-        loss, delta = mechanism.map((part.groups, *most))
-        agreed(loss, part.loss)
-        agreed(delta, part.delta)
-        return dict(mechanism(dict(counts)))
+        return dict(keeping(self.gaussian, part)(dict(counts)))
 
 
 def agreed(found: float, charged: float) -> None:
