@@ -2,7 +2,8 @@
 
 Twenty million rows of some 830 thousand people lie in 64 files, by time and by person.  Peers rewrite what DuckDB,
 polars or pyarrow can: whole files, with the same codec and row groups, to the same disk.  What S3 would copy by itself
-is not written here, but for the lines that say so.  `--rows` makes everything smaller.
+is not written here, but for the lines that say so.  `--rows` makes everything smaller,
+`--only file` or `--only table` leaves the other out.
 """
 
 from __future__ import annotations
@@ -237,6 +238,7 @@ def one_person(table: Table) -> tuple[list[Bar], dict[str, Any]]:
     looked = in_turns({peer: partial(look, peer) for peer in PEERS}, ROUNDS)
     held = [held_by(table.by_person[int(each) % FILES], name(some[[place]])) for place, each in enumerate(some)]
     shares = [(each.decoded + each.encoded) / size for each, size in zip(done, held, strict=True)]
+    tell(f"row groups {spliced.median:.3f} s; the table {said(everything)}; those that hold the person {said(looked)}")
     fastest, found = (min(peers.values(), key=lambda peer: peer.median) for peers in (everything, looked))
     bars = [
         Bar("bytes decoded and encoded, to those of the row groups that hold the person", max(shares), 2, False),
@@ -250,6 +252,11 @@ def one_person(table: Table) -> tuple[list[Bar], dict[str, Any]]:
         "found files": {peer: took.seconds for peer, took in looked.items()},
     }
     return bars, rows
+
+
+def said(took: Mapping[str, Timed]) -> str:
+    """Say how long each took."""
+    return ", ".join(f"{way} {each.median:.2f} s" for way, each in took.items())
 
 
 def ids(who: Numbers) -> list[str]:
@@ -334,8 +341,7 @@ def large(people: People, folder: Path, group: int) -> tuple[list[Bar], dict[str
     new = sum(len(change) for _, change in done.left.edits) + len(done.left.tail)
     size = file.stat().st_size
     file.unlink()
-    told = ", ".join(f"{peer} {each.median:.2f} s" for peer, each in took.items())
-    tell(f"row group and footer {mine.median:.3f} s, with a local copy of the rest {copied.median:.2f} s; {told}")
+    tell(f"row group and footer {mine.median:.3f} s, with a local copy of the rest {copied.median:.2f} s; {said(took)}")
     named = f"file of {size / 1e6:.0f} MB, row groups of {group:,}"
     bars = [
         Bar(f"{named}: time to that of the fastest whole", mine.median / fastest.median, 0.1, at_least=False),
@@ -396,36 +402,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--folder", default=os.environ.get("TMPDIR", "build"), help="where some 3 GB find place")
+    parser.add_argument("--only", choices=("file", "table"), help="measure one large file, or the table, alone")
     parser.add_argument(STRICT, action="store_true")
     asked = parser.parse_args(argv)
     people = People(asked.rows, asked.rows // PEOPLE_SHARE)
     with TemporaryDirectory(dir=asked.folder, prefix="erasure-") as made:
         folder = Path(made)
-        bars, rows = measure(people, folder)
+        bars, rows = measure(people, folder, asked.only)
     return report("erasure", bars, rows, [STRICT] if asked.strict else [])
 
 
-def measure(people: People, folder: Path) -> tuple[list[Bar], dict[str, Any]]:
-    """Measure everything, the larger data only while it is needed."""
+def measure(people: People, folder: Path, only: str | None) -> tuple[list[Bar], dict[str, Any]]:
+    """Measure one large file, then the table; the larger data is there only while it is needed."""
     bars: list[Bar] = []
     rows: dict[str, Any] = {"rows": people.rows, "people": people.people}
     half = People(people.rows // LARGE_SHARE, people.people // LARGE_SHARE)
-    for group in (GROUP, TIME_GROUP):
+    for group in (GROUP, TIME_GROUP) if only != "table" else ():
         found, rows[f"large {group}"] = large(half, folder, group)
         bars += found
-    tell("writing the table by time and by person")
-    table = Table(
-        people, people.by_time(folder / "time", TIME_GROUP), people.by_person(folder / "person", GROUP), folder / "made"
-    )
-    table.made.mkdir()
-    rows["bytes"] = {
-        way: sum(file.stat().st_size for file in files)
-        for way, files in (("time", table.by_time), ("person", table.by_person))
-    }
-    found, rows["one"] = one_person(table)
-    rows["many"], rows["switch"], rows["same"] = many(table), switch(table), read_the_same(table)
-    bars += [*found, Bar("engines that read the rows that they should", sum(rows["same"].values()), 4, unit="of 4")]
+    if only != "file":
+        found, more = whole_table(people, folder)
+        bars, rows = [*bars, *found], {**rows, **more}
     return bars, rows
+
+
+def whole_table(people: People, folder: Path) -> tuple[list[Bar], dict[str, Any]]:
+    """Measure the table in both layouts."""
+    tell("writing the table by time and by person")
+    by_time, by_person = people.by_time(folder / "time", TIME_GROUP), people.by_person(folder / "person", GROUP)
+    table = Table(people, by_time, by_person, folder / "made")
+    table.made.mkdir()
+    bars, one = one_person(table)
+    rows = {"bytes": {"by time": bytes_of(by_time), "by person": bytes_of(by_person)}, "one": one}
+    rows |= {"many": many(table), "switch": switch(table), "same": (same := read_the_same(table))}
+    return [*bars, Bar("engines that read the rows that they should", sum(same.values()), 4, unit="of 4")], rows
 
 
 def bytes_of(files: Sequence[Path]) -> int:

@@ -23,8 +23,12 @@ ORPHAN_AGE = timedelta(days=3)
 LOOKED_UP = ("event_id", "session_id")
 """Keys by which one row is asked for, and which no sort order brings together: they get Bloom filters."""
 
-GROUP_ROWS = 131_072
-"""How many values a filter is sized for: about a row group of wide events; one of narrow events holds more."""
+GROUP_ROWS = 65_536
+"""How many values a filter is sized for: row groups of people hold half to one and a half times as many."""
+
+GROUP_BYTES = 16 * MEBIBYTE
+PERSON_GROUP_BYTES = 3 * MEBIBYTE
+"""How large a row group is before compression; where rows are people's, an erasure writes one again, so it is small."""
 
 PROPERTIES = {
     "write.format.default": "parquet",
@@ -33,8 +37,6 @@ PROPERTIES = {
     "write.parquet.compression-level": "3",
     # Not v2, whose differences suit times and ids: Spark fails to read such pages of strings (Iceberg 1.11).
     "write.parquet.page-version": "v1",
-    # 170 thousand rows of a wide event, up to 490 thousand of a narrow one: a look-up reads one such group.
-    "write.parquet.row-group-size-bytes": str(16 * MEBIBYTE),
     "write.target-file-size-bytes": str(TARGET_FILE_BYTES),
     # SageMaker and erasure read data files, so no row may be deleted beside them.
     "write.delete.mode": "copy-on-write",
@@ -66,6 +68,8 @@ def properties(table: Table) -> dict[str, str]:
     return {
         **PROPERTIES,
         "comment": table.doc,
+        # Of people 30 thousand rows of a wide event, up to 90 thousand of a narrow one: a look-up reads one such group.
+        "write.parquet.row-group-size-bytes": str(PERSON_GROUP_BYTES if table.subject else GROUP_BYTES),
         "history.expire.max-snapshot-age-ms": str(history(table) // timedelta(milliseconds=1)),
         **{f"write.parquet.bloom-filter-enabled.column.{name}": "true" for name in blooms},
         # Else each filter takes the most there may be, 1 MiB, however few values it holds.

@@ -24,6 +24,15 @@ def test_events_are_sorted_by_whose_they_are() -> None:
     assert {table.sort for table in (*RAW.values(), *CURATED.values())} == {("user_id", "event_time")}
 
 
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.full_name)
+def test_row_groups_of_people_are_small(table: Table) -> None:
+    """An erasure writes one again."""
+    size = int(layout.properties(table)[TableProperties.PARQUET_ROW_GROUP_SIZE_BYTES])
+
+    assert (size == layout.PERSON_GROUP_BYTES) == (table.subject is not None)
+    assert layout.PERSON_GROUP_BYTES < layout.GROUP_BYTES
+
+
 def test_the_names_are_those_that_pyiceberg_knows_too() -> None:
     declared = layout.properties(QUARANTINE)
 
