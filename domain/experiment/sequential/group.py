@@ -13,6 +13,9 @@ from domain.experiment.sequential import brownian
 
 Spending = Callable[[float, float], float]
 
+CLOSEST = 9e-4
+"""Looks this near, as a share of the information, are one: a grid between them would take gigabytes."""
+
 UNREACHABLE = 38.0  # a deviate whose tail is the least that a double holds
 
 
@@ -93,5 +96,7 @@ def _check(information: Sequence[float], alpha: float) -> None:
         raise InvalidLooks(f"alpha is {alpha}; give a probability between 0 and 1")
     if not information or not all(math.isfinite(reached) for reached in information):
         raise InvalidLooks(f"information is {list(information)}; give a finite number for each look, at least one")
-    if any(later <= earlier for earlier, later in zip((0.0, *information), information, strict=False)):
-        raise InvalidLooks(f"information is {list(information)}; each look must have more than the one before")
+    if any(later <= earlier * (1 + CLOSEST) for earlier, later in zip((0.0, *information), information, strict=False)):
+        raise InvalidLooks(
+            f"information is {list(information)}; each look must have {CLOSEST:.2%} more than the one before"
+        )

@@ -72,7 +72,9 @@ def test_three_looks_spend_what_they_should_by_another_quadrature() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.floats(0.02, 1.0), min_size=1, max_size=12, unique=True).map(sorted),
+    st.lists(st.integers(20, 1_000), min_size=1, max_size=12, unique=True).map(
+        lambda thousandths: [part / 1_000 for part in sorted(thousandths)]
+    ),
     st.sampled_from(sorted(SPENDING)),
     st.sampled_from([0.001, 0.05, 0.3]),
 )
@@ -111,6 +113,7 @@ def test_a_first_look_too_early_to_stop_cannot_be_crossed() -> None:
         ([], 0.05, "at least one"),
         ([0.5, 0.5], 0.05, "more than the one before"),
         ([0.0, 1.0], 0.05, "more than the one before"),
+        ([0.9999, 1.0], 0.05, "each look must have 0.09% more than the one before"),
         ([0.5, math.nan], 0.05, "give a finite number"),
         ([0.5], 0.0, "alpha is 0.0"),
     ],
