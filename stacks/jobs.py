@@ -20,7 +20,7 @@ class Job:
     """A Spark job: `glue_jobs.<module>`, the tables and folders that it may touch, and whether each day runs it.
 
     One for `upkeep` may rewrite every table and remove what no snapshot holds.  `packages` are installed for the job;
-    one with a `ledger` charges the budgets of what is released.
+    one with a `ledger` charges the budgets of what is released; one with `keys` opens those that protect fields.
     """
 
     module: str
@@ -29,6 +29,7 @@ class Job:
     files: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     ledger: bool = False
+    keys: bool = False
     daily: bool = False
     upkeep: bool = False
     vital: bool = True
@@ -58,6 +59,7 @@ ANONYMIZE = Job(
     reads=tuple(dict.fromkeys(publication.table for publication in PUBLICATIONS.values())),
     files=("published/",),
 )
+RETOKENIZE = Job(module="privacy.retokenize", packages=("cryptography==50.0.2",), keys=True, upkeep=True)
 REPLAY = Job(module="process.replay", reads=tuple(RAW.values()), writes=tuple(CURATED.values()))
 
 JOBS = (
@@ -75,6 +77,7 @@ JOBS = (
     REPLAY,
     RELEASE,
     ANONYMIZE,
+    RETOKENIZE,
 )
 """All of them; those of the day in the order in which it runs them."""
 

@@ -41,6 +41,8 @@ class SparkJob(Construct):
         if job.ledger:
             verbs = [f"dynamodb:{verb}" for verb in ("GetItem", "PutItem", "UpdateItem")]
             self.role.add_to_policy(iam.PolicyStatement(actions=verbs, resources=[lake.budgets.table_arn]))
+        if job.keys:
+            grant_renewal(self.role, lake)
         grant_key(self.role, lake.key)
         grant_asset(self.role, script, modules)
         grant_logs(self.role)
@@ -57,7 +59,8 @@ class SparkJob(Construct):
                 worker_type=glue.WorkerType[config.glue_worker.replace(".", "_")],
                 number_of_workers=config.glue_workers,
             ),
-            default_arguments=arguments(lake.bucket.bucket_name, job.packages),
+            default_arguments=arguments(lake.bucket.bucket_name, job.packages)
+            | ({"--keys": lake.keys.table_name, "--subjects": lake.subjects.table_name} if job.keys else {}),
             max_concurrent_runs=1,
             max_retries=0,  # the state machine retries
             timeout=Duration.hours(2),
@@ -80,6 +83,16 @@ def arguments(bucket: str, packages: Sequence[str] = ()) -> dict[str, str]:
         "--bucket": bucket,
         **modules,
     }
+
+
+def grant_renewal(role: iam.Role, lake: LakeStack) -> None:
+    """Allow tokens to be renewed: keys to be opened, and subjects' keys to move with their tokens."""
+    for actions, resource in (
+        (["kms:Decrypt"], lake.privacy_key.key_arn),
+        (["dynamodb:Query"], lake.keys.table_arn),
+        (["dynamodb:Query", "dynamodb:PutItem", "dynamodb:DeleteItem"], lake.subjects.table_arn),
+    ):
+        role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[resource]))
 
 
 def shared_modules(stack: Stack) -> assets.Asset:
