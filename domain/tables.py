@@ -76,6 +76,20 @@ class Quarantined(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Undeclared(Record):
+    """A value that an event said beyond its contract; it is here once the contract declares its field."""
+
+    event: Annotated[str, Field("The event.")]
+    event_id: Annotated[str, Field("Names the occurrence.")]
+    user_id: UserId
+    field: Annotated[str, Field("The field, cut to 256 characters.")]
+    value: Annotated[str, Field("The value as JSON.", privacy=Privacy.SENSITIVE, treatment=Treatment.SHRED)]
+    arrived_at: Annotated[datetime, Field("When the broker took it.")]
+    shard: Annotated[str, Field("Shard or partition that carried it.")]
+    sequence: Annotated[str, Field("Its position there.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven(Record):
     """An event that was set aside, or given up with its batch, and was sent again."""
 
@@ -237,6 +251,15 @@ RAW: dict[str, Table] = {
     for name, event in EVENTS.items()
 }
 QUARANTINE = Table("raw", "quarantine", f"{Quarantined.__doc__}", Quarantined.columns(), BY_ARRIVAL, ("arrived_at",))
+UNDECLARED = Table(
+    "raw",
+    "undeclared",
+    f"{Undeclared.__doc__}",
+    Undeclared.columns(),
+    BY_ARRIVAL,
+    ("user_id", "arrived_at"),
+    subject="user_id",
+)
 REDRIVEN = Table("raw", "redriven", f"{Redriven.__doc__}", Redriven.columns(), BY_ARRIVAL, ("arrived_at",))
 ACCOUNTS = Table(
     "raw", "accounts", f"{Proved.__doc__}", Proved.columns(), Partition("proved_at", "day"), ("day", "shard")
@@ -284,6 +307,7 @@ STATISTICS = Table(
 
 TABLES: tuple[Table, ...] = (
     *RAW.values(),
+    UNDECLARED,
     QUARANTINE,
     REDRIVEN,
     ACCOUNTS,

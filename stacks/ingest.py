@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from domain.tables import QUARANTINE, RAW
+from domain.tables import QUARANTINE, RAW, UNDECLARED
 from lambdas.ingest.settings import CommitSettings, ConsumeSettings, SweepSettings
 from stacks import names
 from stacks.config import KAFKA, KINESIS, ON, PROVISIONED, Config
@@ -145,7 +145,7 @@ class IngestStack(Stack):
             retries=0,
             event_age=Duration.minutes(1),
         )
-        tables = [*RAW.values(), QUARANTINE]
+        tables = [*RAW.values(), UNDECLARED, QUARANTINE]
         grant_files(commit.role, self.lake.bucket, reads=["receipts/"], lists=["receipts/"])
         grant_tables(commit.role, self.lake.bucket, writes=tables)
         grant_key(commit.role, self.lake.key)

@@ -23,8 +23,8 @@ to text with a NUL or half a surrogate pair, and to an event that happened befor
 {LEAD.seconds // 3600} hour after its record arrived. `3` is a right value where a fraction may stand; `3.0` and `"3"`
 are wrong ones where a whole number must stand.
 
-A field that an event does not declare is left out, and counted in the receipt of its batch: a producer that is one
-optional field ahead of the platform loses no rows. An optional field may be null or left out. Fractions of a second
+What an event says in a field that it does not declare lands in `raw.undeclared` and is counted in the receipt of its
+batch: a producer that is one optional field ahead of the platform loses nothing. An optional field may be null or left out. Fractions of a second
 beyond the sixth digit are rounded.
 """
 

@@ -18,7 +18,8 @@ from domain.contract.arrow import arrow_schema
 from domain.ingest import bulk, columnar
 from domain.ingest.contract import BrokenContract, Valid, check
 from domain.ingest.kinds import Arrived, Events, events_of
-from domain.tables import QUARANTINE, RAW, TABLES, Table
+from domain.ingest.undeclared import Undeclared
+from domain.tables import QUARANTINE, RAW, TABLES, UNDECLARED, Table
 
 ROWS_PER_GROUP = 100_000
 SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order stream order
@@ -34,7 +35,9 @@ SOUGHT = {"event_id", "sequence"} | {name for table in TABLES for name in (*tabl
 Registering a file takes its partition from these values.
 """
 
-SCHEMAS: dict[str, pa.Schema] = {table.full_name: arrow_schema(table.columns) for table in (*RAW.values(), QUARANTINE)}
+SCHEMAS: dict[str, pa.Schema] = {
+    table.full_name: arrow_schema(table.columns) for table in (*RAW.values(), UNDECLARED, QUARANTINE)
+}
 
 __all__ = ["SCHEMAS", "SEQUENCE_DIGITS", "Arrived", "Part", "Sorted", "encode", "sort"]
 
@@ -50,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """A batch, sorted into tables: events landed by kind, set aside by reason, unknown fields ignored by event."""
+    """A batch, sorted into tables: events landed by kind, set aside by reason, undeclared fields by event."""
 
     parts: tuple[Part, ...]
     landed: dict[str, int]
@@ -104,23 +107,24 @@ def sort(records: Sequence[Arrived], shard: str, events: Events | None = None) -
     """
     events, came = events or events_of(records), arrivals(records, shard)
     chunks: dict[str, list[Chunk]] = defaultdict(list)
-    ignored: Counter[str] = Counter()
-    faults = Aside(events)
+    faults, beyond = Aside(events), Undeclared()
     for owner, number, fault in events.faults:
         faults.add(Fault(number, owner, records[owner].payload, fault))
-    for name, chunk in plain(events, came, records, faults, ignored):
+    for name, chunk in plain(events, came, records, faults, beyond):
         chunks[name].append(chunk)
-    for name, chunk in framed(events, came, records, faults):
+    for name, chunk in framed(events, came, records, faults, beyond):
         if chunk.numbers:
             chunks[name].append(chunk)
     parts = [part for name, some in chunks.items() for part in by_day(RAW[name], merged(some), came)]
     if (broken := faults.all()) is not None:
         parts += by_day(QUARANTINE, broken, came)
+    if beyond.values:
+        parts += by_day(UNDECLARED, laid_beyond(beyond), came)
     return Sorted(
         parts=tuple(parts),
         landed={name: sum(len(chunk.numbers) for chunk in some) for name, some in chunks.items()},
         quarantined=dict(faults.reasons),
-        ignored={name: count for name, count in ignored.items() if count},
+        ignored={name: count for name, count in beyond.ignored.items() if count},
         events=events.received,
     )
 
@@ -139,7 +143,7 @@ def arrivals(records: Sequence[Arrived], shard: str) -> Arrivals:
 
 
 def plain(
-    events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside, ignored: Counter[str]
+    events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside, beyond: Undeclared
 ) -> Iterator[tuple[str, Chunk]]:
     """Read the events in JSON: nearly all at once, and those in doubt one by one."""
     for start in range(0, len(events.payloads), SLICE):  # in slices, so that few values are in memory twice
@@ -158,14 +162,17 @@ def plain(
                 faults.add(Fault(numbers[row], owners[row], payloads[row], fault))
             else:
                 valid[event.event].append((row, event))
-                ignored[event.event] += event.unknown_fields
+                if event.undeclared:
+                    beyond.note_event(numbers[row], owners[row], payloads[row], event)
         for name, some in valid.items():
             rows = [row for row, _ in some]
             columns = columns_of(RAW[name], [event for _, event in some])
             yield name, Chunk(picked(numbers, rows), picked(owners, rows), columns)
 
 
-def framed(events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside) -> Iterator[tuple[str, Chunk]]:
+def framed(
+    events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside, beyond: Undeclared
+) -> Iterator[tuple[str, Chunk]]:
     """Read the events in columnar frames: all frames of a layout at once, or each alone if the bytes of one are bad.
 
     A frame that cannot be read is set aside whole, once for all its events.
@@ -182,30 +189,34 @@ def framed(events: Events, came: Arrivals, records: Sequence[Arrived], faults: A
     events.tables.clear()
     for some in kinds.values():
         try:
-            yield gathered(some, came, faults)
+            yield gathered(some, came, faults, beyond)
         except BrokenContract:
-            yield from each_alone(some, events, came, records, faults)
+            yield from each_alone(some, came, records, faults, beyond)
 
 
-def gathered(some: Sequence[Held], came: Arrivals, faults: Aside) -> tuple[str, Chunk]:
+def gathered(some: Sequence[Held], came: Arrivals, faults: Aside, beyond: Undeclared) -> tuple[str, Chunk]:
     """Read frames of one layout; raises BrokenContract if the bytes of one are bad."""
     owners = [held.owner for held in some for _ in range(len(held.frame.table))]
     read = columnar.read([held.frame for held in some], came.moments.take(pa.array(owners, pa.int32())))
     numbers = [number for held in some for number in range(held.number, held.number + len(held.frame.table))]
     for row, payload, fault in read.faults:
         faults.add(Fault(numbers[row], owners[row], payload, fault))
-    return read.event, Chunk(picked(numbers, read.rows), picked(owners, read.rows), read.columns)
+    chunk = Chunk(picked(numbers, read.rows), picked(owners, read.rows), read.columns)
+    if some[0].frame.layout.undeclared:
+        table = pa.concat_tables([held.frame.undeclared for held in some])
+        beyond.note_frames(read.event, (read.rows, chunk.numbers, chunk.owners), chunk.columns, table)
+    return read.event, chunk
 
 
 def each_alone(
-    some: Sequence[Held], events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside
+    some: Sequence[Held], came: Arrivals, records: Sequence[Arrived], faults: Aside, beyond: Undeclared
 ) -> Iterator[tuple[str, Chunk]]:
     """Read frames one by one, and set aside whole those whose bytes are bad."""
     for held in some:
         try:
-            yield gathered([held], came, faults)
+            yield gathered([held], came, faults, beyond)
         except BrokenContract as fault:
-            events.unread(len(held.frame.table), held.owner)
+            faults.events.unread(len(held.frame.table), held.owner)
             faults.add(Fault(held.number, held.owner, records[held.owner].payload, fault))
 
 
@@ -274,6 +285,12 @@ def laid_out(faults: Sequence[Fault], events: Events) -> dict[str, pa.Array]:
     }
     schema = SCHEMAS[QUARANTINE.full_name]
     return {name: pa.array(values, schema.field(name).type) for name, values in said.items()}
+
+
+def laid_beyond(beyond: Undeclared) -> Chunk:
+    """Lay undeclared values out in the columns of their table."""
+    numbers, owners, columns = beyond.columns()
+    return Chunk(numbers, owners, {name: pa.array(values, pa.string()) for name, values in columns.items()})
 
 
 def detail(fault: Fault, place: int | None) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from domain.contract.arrow import TYPES
 from domain.events import Event
 from domain.ingest import ipc
-from domain.ingest.contract import LARGEST_FLOAT, BrokenContract, Reason, check, find_shape
+from domain.ingest.contract import ENVELOPE, LARGEST_FLOAT, BrokenContract, Reason, check, find_shape
 from domain.ingest.frames import Frame
 from domain.ingest.limits import EARLIEST, LEAD, LONGEST_VALUE
 from domain.schema import Column
@@ -30,20 +30,22 @@ CHARACTER = 4
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a schema lays an event out: the places of its columns, and which optional ones are absent."""
+    """How a schema lays an event out: the places of its columns, which optional ones are absent, and of all others."""
 
     event: type[Event]
     schema: pa.Schema
     places: list[int]
     absent: frozenset[str]
+    undeclared: list[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A frame's table; the bytes in it are not yet checked."""
+    """A frame's table, and the columns that its contract does not declare; the bytes in them are not yet checked."""
 
     layout: Layout
     table: pa.Table
+    undeclared: pa.Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def opened(frame: Frame) -> Opened:
         raise bad(str(error)) from error
     if len(table) != frame.count:
         raise bad(f"the frame holds {len(table):,} rows and declares {frame.count:,}")
-    return Opened(layout, table.select(layout.places))
+    return Opened(layout, table.select(layout.places), table.select(layout.undeclared))
 
 
 def remembered(written: bytes, layout: Layout) -> Layout:
@@ -84,7 +86,9 @@ def laid_out(schema: pa.Schema) -> Layout:
     event = event_of(schema.metadata or {})
     present = [column for column in event.columns() if column.required or column.name in names]
     places = [placed(schema, names, column, event) for column in present]
-    return Layout(event, schema, places, frozenset(column.name for column in event.columns()) - set(names))
+    declared = {column.name for column in event.columns()}
+    others = [place for name, place in names.items() if name not in declared | ENVELOPE]
+    return Layout(event, schema, places, frozenset(declared - set(names)), others)
 
 
 def read(frames: Sequence[Opened], arrived: pa.Array) -> Read:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.ingest.receipts import START, DataFile, Receipt
-from domain.tables import QUARANTINE, RAW
+from domain.tables import QUARANTINE, RAW, UNDECLARED
 
-COMMIT_ORDER: tuple[str, ...] = (*(table.full_name for table in RAW.values()), QUARANTINE.full_name)
+COMMIT_ORDER: tuple[str, ...] = tuple(table.full_name for table in (*RAW.values(), UNDECLARED, QUARANTINE))
 """The tables that receipts feed, in the order in which they are committed."""
 
 WITNESS = COMMIT_ORDER[-1]

@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.ingest.batch import SEQUENCE_DIGITS
 from domain.ingest.receipts import START, Account, DataFile
-from domain.tables import QUARANTINE, RAW
+from domain.tables import QUARANTINE, RAW, UNDECLARED
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class Entry:
 
     @property
     def rows(self) -> Counter[str]:
-        """Count the rows that each table must hold of it, by its account."""
+        """Count the rows that each table must hold of it, by its account; of undeclared values, by its files."""
         found = Counter({RAW[event].full_name: count for event, count in self.account.landed.items()})
         found[QUARANTINE.full_name] += sum(self.account.quarantined.values())
+        found[UNDECLARED.full_name] += sum(file.rows for file in self.files if file.table == UNDECLARED.full_name)
         return +found
 
     @property
@@ -178,7 +179,11 @@ class Proof:
             "landed": sum(sum(account.landed.values()) for account in accounts),
             "quarantined": sum(sum(account.quarantined.values()) for account in accounts),
             "duplicates": sum(account.duplicates for account in accounts),
-            "counted": sum(rows for (_, shard), rows in self.counted.items() if shard == chain.shard),
+            "counted": sum(
+                rows
+                for (table, shard), rows in self.counted.items()
+                if shard == chain.shard and table != UNDECLARED.full_name  # no events, but values of some
+            ),
             "files": sum(len(entry.files) for entry in chain.entries),
             "gaps": len(mine),
             "detail": str(mine[0]) if mine else None,

@@ -80,11 +80,11 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Valid:
-    """A record that keeps its contract, and how many of its fields no contract knows."""
+    """A record that keeps its contract, and which of its fields the contract does not declare."""
 
     event: str
     values: msgspec.Struct
-    unknown_fields: int
+    undeclared: tuple[str, ...]
 
 
 ENVELOPE = frozenset({"event", "version"})
@@ -118,7 +118,7 @@ def glance(payload: bytes) -> Valid | None:
     for name, more in shape.optional_quotes.items():
         if getattr(values, name) is not None:
             quotes += more
-    return Valid(shape.event.name, values, 0) if payload.count(b'"') == quotes else None
+    return Valid(shape.event.name, values, ()) if payload.count(b'"') == quotes else None
 
 
 def study(payload: bytes) -> Valid:
@@ -137,8 +137,8 @@ def hold(document: dict[str, Any]) -> Valid:
         values = msgspec.convert(document, shape.struct)
     except msgspec.ValidationError as error:
         raise explain(document, shape) from error
-    unknown = document.keys() - shape.columns.keys() - ENVELOPE
-    return Valid(shape.event.name, values, len(unknown))
+    undeclared = tuple(name for name in document if name not in shape.columns and name not in ENVELOPE)
+    return Valid(shape.event.name, values, undeclared)
 
 
 def read(payload: bytes) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from domain.ingest.batch import Part, Sorted
 from domain.privacy.domains import DOMAINS
 from domain.privacy.erasures import Denied
 from domain.privacy.normalise import normalised, one
-from domain.tables import QUARANTINE, RAW, Table
+from domain.tables import QUARANTINE, RAW, UNDECLARED, Table
 
 ERASED = "erased"
 """The reason by which a denied record is set aside: its place in the stream is kept, and nothing of what it said."""
@@ -38,6 +38,9 @@ def admitted(batch: Sorted, denied: Denied) -> Sorted:
             rows, reasons = blanked(part.rows, denied)
             quarantined -= reasons
             parts.append(replace(part, rows=rows))
+        elif part.table is UNDECLARED:  # values of events, which have their places in the quarantine
+            rows, _ = parted(part.table, part.rows, denied)
+            parts += [replace(part, rows=rows)] * bool(rows.num_rows)
         else:
             rows, aside = parted(part.table, part.rows, denied)
             landed[part.table.name] -= aside.num_rows

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from domain.ingest.conservation import Chain, Entry
 from domain.process.resends import RESEND_WINDOW
-from domain.tables import CURATED, QUARANTINE, RAW
+from domain.tables import CURATED, QUARANTINE, RAW, UNDECLARED
 
-TABLES = tuple(table.full_name for table in (*RAW.values(), QUARANTINE))
+TABLES = tuple(table.full_name for table in (*RAW.values(), UNDECLARED, QUARANTINE))
 DAY = timedelta(days=1)
 
 

@@ -12,7 +12,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from domain.settings import Settings
-from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW, REDRIVEN
+from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW, REDRIVEN, UNDECLARED
 from lambdas.ingest.settings import ConserveSettings, RedriveSettings, ReplaySettings
 from stacks import names
 from stacks.arns import arn
@@ -86,7 +86,7 @@ class Recovery(Construct):
         alone = {"layers": self.tables, "reserved_concurrency": 1}
         conserve = self._function("Conserve", name=names.CONSERVE, settings=settings, **alone)
         bucket, role = self.lake.bucket, conserve.role
-        grant_tables(role, bucket, reads=[*RAW.values(), QUARANTINE, *CURATED.values()], writes=[ACCOUNTS])
+        grant_tables(role, bucket, reads=[*RAW.values(), UNDECLARED, QUARANTINE, *CURATED.values()], writes=[ACCOUNTS])
         places = ["athena/", "conservation/"]
         grant_files(
             role,

@@ -12,7 +12,7 @@ import pyarrow as pa
 from domain import metrics
 from domain.ingest.batch import SEQUENCE_DIGITS
 from domain.ingest.receipts import Receipt, linked, read_receipt, shard_prefix
-from domain.tables import QUARANTINE
+from domain.tables import QUARANTINE, UNDECLARED
 from lambdas.ingest.bucket import Bucket
 from tests.faults.curating import files, rows
 from tests.faults.play import Play
@@ -96,6 +96,8 @@ def every_row_once(
             for fate in play.producer.ledger.fates[each.data]:
                 said = (fate.name, fate.payload) if fate.table == "quarantine" else fate.name
                 expected[f"raw.{fate.table}"][each.shard, text(each.position), said] += 1
+                if fate.table != "quarantine" and b"not_yet_declared" in fate.payload:
+                    expected[UNDECLARED.full_name][each.shard, text(each.position), said] += 1
     for name, found in tables.items():
         assert Counter(key for _, rows in found for key in keys(name, rows)) == expected[name], name
 
@@ -149,7 +151,7 @@ def order_is_kept(play: Play, kept: dict[str, list[Kept]], tables: dict[str, lis
 
 def places(name: str, found: list[tuple[str, pa.Table]], lineage: dict[str, int]) -> Iterator[tuple[str, Any, str]]:
     """Give each row's user, its place (shard by lineage, position, row in its file), and its id."""
-    for path, held in found if name != QUARANTINE.full_name else ():
+    for path, held in found if name not in (QUARANTINE.full_name, UNDECLARED.full_name) else ():
         said = [held[column].to_pylist() for column in ("user_id", "shard", "sequence", "event_id")]
         for number, (user, shard, sequence, event_id) in enumerate(zip(*said, strict=True)):
             yield user, (lineage[shard], sequence, path, number), event_id

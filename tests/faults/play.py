@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import ReadTimeoutError
 
 from clients.send import send
-from domain.tables import QUARANTINE, RAW
+from domain.tables import QUARANTINE, RAW, UNDECLARED
 from local.stream_batches import Item, Part, Rules, after_failure
 from tests.faults.curating import Curator
 from tests.faults.memory import error
@@ -92,7 +92,7 @@ class Play:
         kind = Kinesis if self.broker_name == "kinesis" else Kafka
         self.broker: Broker = self.made or kind(folder, self.clock.seconds, self.chance.choice((1, 1, 2, 3)))
         tables = [RAW[event.name] for event in self.producer.kinds]
-        self.tables = [*tables, QUARANTINE]
+        self.tables = [*tables, UNDECLARED, QUARANTINE]
         self.curator = Curator(sky, tables)
         try:
             with sky.hosted(self.manners.receipts_at_once):

@@ -16,7 +16,7 @@ from domain.events import EVENTS
 from domain.ingest import batch, bulk
 from domain.ingest.batch import Arrived, sort
 from domain.ingest.contract import BrokenContract, check
-from domain.tables import QUARANTINE
+from domain.tables import QUARANTINE, UNDECLARED
 from tests.domain.contract.strategies import NOW, any_documents
 from tests.domain.ingest.reference import keeps_contract
 from tests.domain.ingest.test_contract import FAULTS, GOOD, raw, write
@@ -27,7 +27,7 @@ Judged = dict[str, list[dict[str, Any]]]
 def judged(payloads: list[bytes]) -> Judged:
     """Sort payloads as one batch."""
     parts = sort([Arrived(number, NOW, payload) for number, payload in enumerate(payloads, start=1)], "s").parts
-    return {part.table.name: part.rows.to_pylist() for part in parts}
+    return {part.table.name: part.rows.to_pylist() for part in parts if part.table is not UNDECLARED}
 
 
 def alone(payloads: list[bytes]) -> Judged:
@@ -226,7 +226,7 @@ def test_rows_of_a_day_keep_the_order_of_arrival() -> None:
     payloads = [raw("stars", "3") if number % 3 else write(more=1) for number in range(9)]
     records = [Arrived(n, moment, payload) for n, (moment, payload) in enumerate(zip(moments, payloads, strict=True))]
 
-    parts = sort(records, "s").parts
+    parts = [part for part in sort(records, "s").parts if part.table is not UNDECLARED]
 
     sequences = [[int(text) for text in part.rows["sequence"].to_pylist()] for part in parts]
     assert sequences == [[0, 1, 4, 5, 8], [2, 3, 6, 7]]

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from domain.ingest.commits import COMMIT_ORDER, WITNESS, Step, plan, position_property
 from domain.ingest.receipts import Account, DataFile, Receipt
-from domain.tables import QUARANTINE, RAW
+from domain.tables import QUARANTINE, RAW, UNDECLARED
 
 
 def any_receipt(follows: int, last: int, *tables: str, shard: str = "0") -> Receipt:
@@ -71,5 +71,5 @@ def test_a_shard_that_is_done_keeps_its_position_while_another_moves() -> None:
 
 
 def test_the_witness_is_committed_last() -> None:
-    assert set(COMMIT_ORDER) == {table.full_name for table in (*RAW.values(), QUARANTINE)}
+    assert set(COMMIT_ORDER) == {table.full_name for table in (*RAW.values(), UNDECLARED, QUARANTINE)}
     assert COMMIT_ORDER[-1] == WITNESS

@@ -207,8 +207,8 @@ def test_a_long_value_is_shown_cut() -> None:
 
 
 def test_fields_that_no_contract_knows_are_counted() -> None:
-    assert check(write(more=1, again="x"), NOW).unknown_fields == 2
-    assert check(write(version=1), NOW).unknown_fields == 0
+    assert check(write(more=1, again="x"), NOW).undeclared == ("more", "again")
+    assert check(write(version=1), NOW).undeclared == ()
 
 
 @pytest.mark.parametrize("depth", [100, 500, 900, 950, 980, 1_000, 10_000])
@@ -216,7 +216,7 @@ def test_a_deep_value_never_stops_the_batch(depth: int) -> None:
     lists, objects = "[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth
     for payload in (raw("user_id", f'"u", "more": {lists}'), raw("stars", objects)):
         try:
-            assert check(payload, NOW).unknown_fields == 1
+            assert len(check(payload, NOW).undeclared) == 1
         except BrokenContract as broken:
             assert broken.reason in {Reason.NOT_JSON, Reason.WRONG_TYPE}
 

@@ -118,12 +118,6 @@ def test_text_of_many_bytes_and_few_characters_is_not_too_long() -> None:
     assert batch.landed == {"rating": 3}
 
 
-def test_unknown_columns_are_ignored() -> None:
-    batch, _ = sorted_(columns(table().append_column("more", pa.array([1, 2, 3]))))
-
-    assert batch.landed == {"rating": 3}
-
-
 def corrupt_offsets() -> bytes:
     """Make a frame whose text begins beyond its buffer."""
     packed = columns(table())

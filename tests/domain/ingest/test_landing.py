@@ -43,7 +43,7 @@ def any_record(number: int) -> Arrived:
         "event_id": f"e-{number}",
         "event_time": "2026-03-01T12:00:00Z",
     }
-    body |= {"user_id": "u", "product_id": "p", "stars": 3, "query": "q", "results": 1}
+    body |= {"user_id": "u", **({"query": "q", "results": 1} if number % 2 else {"product_id": "p", "stars": 3})}
     payload = b"broken" if number % 5 == 4 else json.dumps(body).encode()
     return Arrived(FIRST + number, NOON + timedelta(hours=number), payload)
 

@@ -89,6 +89,15 @@ def test_a_batch_that_holds_only_denied_people_lands_nothing_but_places() -> Non
     assert {part.table for part in after.parts} == {QUARANTINE}
 
 
+def test_what_the_denied_said_beyond_a_contract_is_not_kept_either() -> None:
+    before = sort([record(0, GONE, mood="sad"), record(1, "u-stays", mood="glad")], "shard-0")
+    after = admitted(before, denied(GONE))
+
+    assert [row["value"] for row in rows(before, "undeclared")] == ['"sad"', '"glad"']
+    assert [row["value"] for row in rows(after, "undeclared")] == ['"glad"']
+    assert (after.landed, after.quarantined) == ({"search": 1}, {ERASED: 1})
+
+
 class Told:
     """A door at which news comes in only after a number of looks."""
 

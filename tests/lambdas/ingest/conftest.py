@@ -19,7 +19,7 @@ from pyiceberg.table import Table as IcebergTable
 
 from domain.contract.iceberg import iceberg_partition, iceberg_schema
 from domain.ingest.receipts import Receipt, linked, read_receipt, shard_prefix
-from domain.tables import QUARANTINE, RAW, Table
+from domain.tables import QUARANTINE, RAW, UNDECLARED, Table
 from lambdas.ingest import commit, conserve, consume, redrive, sweep
 from lambdas.ingest.bucket import Bucket
 from local import catalogue
@@ -128,7 +128,7 @@ def tables(lake: Lake) -> Iterator[None]:
     if any(found["Name"] == "raw" for found in glue.get_databases()["DatabaseList"]):
         glue.delete_database(Name="raw")  # moto's state is the process's: other tests have left theirs
     glue.create_database(DatabaseInput={"Name": "raw"})
-    create_tables(commit.catalog(), RAW["rating"], RAW["search"], RAW["purchase"], QUARANTINE)
+    create_tables(commit.catalog(), RAW["rating"], RAW["search"], RAW["purchase"], UNDECLARED, QUARANTINE)
     yield
     glue.delete_database(Name="raw")
 

@@ -19,7 +19,7 @@ from domain.contract.fakes import fake_record
 from domain.contract.iceberg import iceberg_schema
 from domain.events import EVENTS
 from domain.ingest.receipts import shard_prefix
-from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW
+from domain.tables import ACCOUNTS, CURATED, QUARANTINE, RAW, UNDECLARED
 from lambdas import athena
 from lambdas.athena import Athena, QueryFailed
 from lambdas.ingest import conserve, rows
@@ -99,7 +99,7 @@ def books(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Books]:
         if any(found["Name"] == database for found in glue.get_databases()["DatabaseList"]):
             glue.delete_database(Name=database)
         glue.create_database(DatabaseInput={"Name": database})
-    create_tables(conserve.catalog(), *RAW.values(), QUARANTINE, ACCOUNTS)
+    create_tables(conserve.catalog(), *RAW.values(), UNDECLARED, QUARANTINE, ACCOUNTS)
     for table in CURATED.values():
         conserve.catalog().create_table(
             table.full_name,

@@ -24,8 +24,8 @@ from tests.lambdas.ingest.conftest import Lake, kinesis_event
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tables")]
 
 ROOT = Path(__file__).parents[3]
-RATING = '    stars: Annotated[int, Field("One to five.", minimum=1, maximum=5)]\n'
-COMMENT = '    comment: Annotated[str | None, Field("Why.", max_length=512)] = None\n'
+RATING = '    stars: Annotated[int, Field("One to five.", minimum=1, maximum=5, privacy=Privacy.PLAIN)]\n'
+COMMENT = '    comment: Annotated[str | None, Field("Why.", max_length=512, privacy=Privacy.PLAIN)] = None\n'
 CONSUME = "import json, sys; from lambdas.ingest.consume import handler; handler(json.load(sys.stdin), None)"
 COLUMNS = """
 import json
@@ -98,6 +98,11 @@ def test_a_producer_one_field_ahead_loses_no_event(lake: Lake) -> None:
 
     assert [row["event_id"] for row in rows(lake, "raw.rating")] == ["e-0", "e-1", "e-2"]
     assert accounted(lake.chain()[0]) == ({"rating": 3}, {}, {"rating": 3})
+    assert [(row["event_id"], row["field"], row["value"]) for row in rows(lake, "raw.undeclared")] == [
+        ("e-1", "comment", '"good"'),
+        ("e-2", "comment", '"bad"'),
+        ("e-2", "mood", "7"),
+    ]
 
 
 def test_an_event_or_a_version_not_yet_known_is_set_aside_with_its_bytes(lake: Lake) -> None:
