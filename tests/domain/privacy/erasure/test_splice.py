@@ -150,16 +150,18 @@ def any_users(count: int = 60) -> list[str]:
     return sorted(f"u-{number % 20:02d}-someone" if number % 9 else SUBJECT for number in range(count))
 
 
+@pytest.mark.parametrize("subject", [SUBJECT, "a-the-first", "z-the-last"])
 @pytest.mark.parametrize("dictionary", [True, False])
-def test_no_page_dictionary_bound_or_index_keeps_the_value(dictionary: bool) -> None:
-    """Nothing is compressed, so that the value would be seen."""
-    content = written(any_users(), compression="none", use_dictionary=dictionary, write_page_index=True)
-    assert SUBJECT.encode() in content
+def test_no_page_dictionary_bound_or_index_keeps_the_value(dictionary: bool, subject: str) -> None:
+    """Nothing is compressed, so that the value would be seen; the first and the last are bounds of their row group."""
+    users = sorted(subject if user == SUBJECT else user for user in any_users())
+    content = written(users, compression="none", use_dictionary=dictionary, write_page_index=True)
+    assert subject.encode() in content
 
-    done = spliced(content, pa.array([SUBJECT]))
+    done = spliced(content, pa.array([subject]))
 
     assert done is not None
-    assert SUBJECT.encode() not in done.applied(content)
+    assert subject.encode() not in done.applied(content)
 
 
 def numbered(content: bytes) -> bytes:
