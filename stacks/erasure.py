@@ -101,9 +101,9 @@ def proving() -> dict[str, State]:
         "Sweep": step("sweep", payload, "swept", "Swept"),
         "Swept": choice(
             {"Variable": "$.swept.Payload.state", "StringEquals": "more", "Next": "Sweep"},
-            {"Variable": "$.swept.Payload.state", "StringEquals": "removed", "Next": "Removed"},
             {"Variable": "$.swept.Payload.state", "StringEquals": "found", "Next": "Commit"},
-            default="Certify",
+            {"Variable": "$.swept.Payload.state", "StringEquals": "clean", "Next": "Certify"},
+            default="Removed",
         ),
         "Certify": step("certify", {"job.$": "$.job", "execution.$": "$$.Execution.Id"}, "certified", "Begin"),
     }
