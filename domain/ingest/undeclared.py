@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from domain.contract.arrow import TYPES
 from domain.ingest.contract import Valid, shown
 
 MOST_FIELDS = 64
@@ -18,6 +19,8 @@ MOST_FIELDS = 64
 
 MOST_VALUES = 250_000
 """Undeclared values of a batch that are kept: six of each event of a full one; each takes 150 bytes of memory."""
+
+KNOWN = frozenset(TYPES.values())
 
 Places = tuple[Sequence[int], Sequence[int], Sequence[int]]
 """Rows of a table, the number of the event in each, and its record."""
@@ -98,11 +101,15 @@ def of_payload(payload: bytes, names: Sequence[str]) -> Iterator[tuple[str, str]
 
 
 def of_column(column: pa.ChunkedArray) -> list[str | None] | None:
-    """Give the values of a frame's undeclared column as JSON text; None if its bytes are not what they should be.
+    """Give the values of a frame's undeclared column as JSON text; None if its type or its bytes are not sound.
+
+    Of types that no contract has nothing is read: a frame that was made to harm may have any.
 
     >>> of_column(pa.chunked_array([["a", None]])), of_column(pa.chunked_array([[1.5, float("nan")]]))
     (['"a"', None], ['1.5', '"nan"'])
     """
+    if column.type not in KNOWN:
+        return None
     try:
         column.validate(full=True)
         return [None if value is None else as_json(value) for value in column.to_pylist()]
