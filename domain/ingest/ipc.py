@@ -33,6 +33,8 @@ def opened(payload: bytes) -> tuple[bytes, Schema, Iterator[pa.Message]]:
     with unsound():
         messages = pa.ipc.MessageReader.open_stream(pa.BufferReader(payload))
         first = messages.read_next_message()
+        if first.type != "schema":  # Arrow reads any other as if it were one, at places that are none of the message's
+            raise Unsound(f"the frame's stream begins with a {first.type}; begin with a schema")
         return first.metadata.to_pybytes(), partial(schema_of, first), messages
 
 

@@ -128,11 +128,18 @@ def corrupt_offsets() -> bytes:
     return frames.pack("arrow", bytes(payload), 3)
 
 
+def without_schema() -> bytes:
+    """Make a frame whose stream begins with its rows."""
+    _, rows = pa.ipc.MessageReader.open_stream(frames.unpack(columns(table())).payload)
+    return frames.pack("arrow", rows.serialize().to_pybytes(), 3)
+
+
 WHOLE = [
     ("a byte changed", columns(table())[:-1] + b"\0", "bad_frame"),
     ("cut short", columns(table())[:60], "bad_frame"),
     ("only a magic", frames.MAGIC, "bad_frame"),
     ("rows miscounted", columns(table(), declared=4), "bad_frame"),
+    ("no schema", without_schema(), "bad_frame"),
     ("no Arrow", frames.pack("arrow", b"no stream", 1), "bad_frame"),
     ("offsets beyond the text", corrupt_offsets(), "bad_frame"),
     ("unknown event", columns(table(), event="ratng"), "unknown_event"),
