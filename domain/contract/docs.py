@@ -24,8 +24,8 @@ to text with a NUL or half a surrogate pair, and to an event that happened befor
 are wrong ones where a whole number must stand.
 
 What an event says in a field that it does not declare lands in `raw.undeclared` and is counted in the receipt of its
-batch: a producer that is one optional field ahead of the platform loses nothing. An optional field may be null or left out. Fractions of a second
-beyond the sixth digit are rounded.
+batch: a producer that is one optional field ahead of the platform loses nothing. An optional field may be null or left
+out. Fractions of a second beyond the sixth digit are rounded.
 """
 
 

@@ -30,7 +30,12 @@ def denied(*people: str) -> Denied:
 
 
 def record(number: int, user: str, **changed: Any) -> Arrived:
-    body = {"event": "search", "event_id": f"e-{number}", "event_time": "2026-03-01T12:00:00Z", "user_id": user}
+    body: dict[str, Any] = {
+        "event": "search",
+        "event_id": f"e-{number}",
+        "event_time": "2026-03-01T12:00:00Z",
+        "user_id": user,
+    }
     body |= {"query": f"of {user}", "results": 1, **changed}
     return Arrived(10 + number, NOON + timedelta(hours=number), json.dumps(body).encode())
 

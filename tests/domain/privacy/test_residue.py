@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ WHO = "u-1"
 OTHERS = [f"u-{number}" for number in range(10, 60)]
 
 
-def parquet(values: list[str | None], **how: Any) -> bytes:
+def parquet(values: Sequence[str | None], **how: Any) -> bytes:
     sink = io.BytesIO()
     pq.write_table(pa.table({"user_id": values, "n": list(range(len(values)))}), sink, **how)
     return sink.getvalue()
@@ -49,7 +50,13 @@ def tarred(body: bytes) -> bytes:
     return sink.getvalue()
 
 
-PACKINGS = {"plain": bytes, "gzip": gzip.compress, "zstd": zstd, "zip": zipped, "tar.gz": tarred}
+PACKINGS: dict[str, Callable[[bytes], bytes]] = {
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "zstd": zstd,
+    "zip": zipped,
+    "tar.gz": tarred,
+}
 WAYS: dict[str, dict[str, Any]] = {
     **{codec: {"compression": codec} for codec in ("none", "snappy", "gzip", "zstd", "lz4", "brotli")},
     "plain pages": {"use_dictionary": False, "compression": "zstd"},
