@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from moto.core.config import default_user_config
 
 from demo.day import run_day
 from local import processes
@@ -23,6 +24,9 @@ settings.register_profile(
     "same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("same")
+
+# As a laptop cloud has it; whichever test is the first of its process to ask for roles makes moto's for all.
+default_user_config["iam"] = {"load_aws_managed_policies": True}
 
 STAGES = ("platform", "sent", "removed")
 """What a test may ask of the platform: that it is there, that newcomers have sent to it, that it is gone."""
@@ -73,6 +77,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     yield cloud
     listener.close()
     processes.end_all()
+
+
+@pytest.fixture(autouse=True)
+def whereabouts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the environment name the cloud that a test asks for, whatever other tests of the process have left there."""
+    if "cloud" in fixtures(request.node):
+        for name, value in request.getfixturevalue("cloud").environment().items():
+            monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from demo.account import Account
 from demo.day import commit_all
 from demo.lake import count, output_of
 from demo.sending import STREAM
+from domain.privacy.release.ledger import TABLE as BUDGETS
 from domain.tables import PROPENSITY, QUARANTINE, SESSIONS, TABLES
 from local.bootstrap import exports
 from local.cloud import Cloud
@@ -168,8 +169,9 @@ def test_the_aws_cli_invokes_the_committer(platform: Platform, day: Day, tmp_pat
 
 
 def test_the_aws_cli_lists_the_executions(platform: Platform, day: Day) -> None:
-    [machine] = aws("stepfunctions", "list-state-machines")["stateMachines"]
-    listed = aws("stepfunctions", "list-executions", "--state-machine-arn", machine["stateMachineArn"])["executions"]
+    machines = aws("stepfunctions", "list-state-machines")["stateMachines"]
+    daily = next(machine["stateMachineArn"] for machine in machines if machine["name"] == names.DAILY)
+    listed = aws("stepfunctions", "list-executions", "--state-machine-arn", daily)["executions"]
     ended = {execution["name"]: execution["status"] for execution in listed}
 
     assert ended[f"daily-{EMPTY_DAY}"] == ended[f"daily-{DAY}"] == "SUCCEEDED"
@@ -300,11 +302,11 @@ BOOTSTRAP = ("cfn-exec-role", "deploy-role", "file-publishing-role", "image-publ
 LEFT = {
     # What the lake keeps: data, where it comes in, who is told, and which models there were.
     "bucket": ["cdk-hnb659fds-assets-123456789012-us-east-1", "rivermill-lake-accesslogs*", "rivermill-lake-lake*"],
-    "key": ["Rivermill"],
+    "key": ["Rivermill", "Rivermill: signs certificates of erasure", "Rivermill: wraps the keys of fields"],
     "stream": [names.STREAM],
     "queue": [names.FAILED_BATCHES],
     "topic": [names.NOTICES],
-    "key-value table": sorted([names.BANDITS, names.DECISIONS]),
+    "key-value table": sorted([BUDGETS, names.BANDITS, names.DECISIONS, names.ERASURES, names.KEYS, names.SUBJECTS]),
     "database": ["curated", "features", "raw"],
     "table": sorted(table.full_name for table in TABLES),
     "model package group": [names.PROPENSITY],

@@ -28,7 +28,7 @@ def digest(key: bytes, value: str) -> str:
     """Name a person without naming them: HMAC-SHA-256 in hexadecimal (RFC 2104); a hash without a key is guessed.
 
     >>> digest(b"k" * 32, "u-1")[:16]
-    'a75f9d46d70e2eb5'
+    '79c14fe793b14633'
     """
     return hmac.digest(key, value.encode(), "sha256").hex()
 

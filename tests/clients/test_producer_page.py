@@ -50,7 +50,7 @@ def test_its_tests_exist_and_its_settings_are_all_that_there_are() -> None:
 def test_its_prices_are_those_of_today() -> None:
     for way in WAYS:
         prices = [f"{cost(CONFIGS['prod'], way, RATE, capacity).total:.4f}" for capacity in (PROVISIONED, ON_DEMAND)]
-        name = "frames" if way.framed else way.name
+        name = "frames" if way.framed else f"{way.name}, behind its firewall" if way.function else way.name
         assert f"| {name} | {prices[0]} | {prices[1]} |" in PAGE
 
 

@@ -22,7 +22,7 @@ from tests.local.kafka.builders import bootstrap, make_cluster, make_topic, map_
 
 pytestmark = pytest.mark.slow
 
-CODE = ("domain/**/*.py", "lambdas/__init__.py", "lambdas/ingest/*.py")
+CODE = ("domain/**/*.py", "lambdas/*.py", "lambdas/ingest/*.py")
 RULES: dict[str, Any] = {"BisectBatchOnFunctionError": True, "MaximumRetryAttempts": 50, "BatchSize": 100}
 POISON = [Sent("u-0", b"broken"), Sent("u-1", b"")]
 
