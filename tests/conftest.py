@@ -32,8 +32,14 @@ STAGES = ("platform", "sent", "removed")
 """What a test may ask of the platform: that it is there, that newcomers have sent to it, that it is gone."""
 
 
-TOGETHER = {"platform": ("stacks", "test_makefile", "test_stacks"), "spark": ("glue_jobs",)}
-"""What shares something costly or exclusive: the checkout's cdk.out, a Spark session; the rest goes file by file.
+TOGETHER = {
+    "platform": ("stacks", "test_makefile", "test_stacks"),
+    "spark": ("glue_jobs",),
+    "erasure": ("test_erasure",),
+    "kafka": ("test_kafka",),
+}
+"""What shares something costly or exclusive, such as the checkout's cdk.out or a Spark session, and what takes long in
+one file; the rest goes file by file.
 
 The longest come first, so that no process ends with one of them while the others have nothing left to do.
 """

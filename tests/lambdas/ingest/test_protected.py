@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,8 +15,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import local.dynamodb
-import local.kms
 from domain.ingest.redrive import Verdict
 from domain.privacy import sealing, tokens
 from domain.privacy.domains import DOMAINS
@@ -33,8 +30,6 @@ pytestmark = pytest.mark.slow
 KEYS, SUBJECTS, PRIVACY_KEY = "keys", "subjects", "alias/privacy"
 USER = DOMAINS["user"]
 PERSON = "u-7-the-person"
-MOTO = Cloud(0, Path())
-"""What moto's own server is mended as: conditions hold for one at a time, and a disabled key does nothing."""
 
 
 def search(user: str, query: str = "red shoes", **more: Any) -> bytes:
@@ -64,12 +59,16 @@ class Vault:
         return [self.lake.bucket.get(key) for key in self.lake.bucket.keys(f"landing/{table}")]
 
 
+@pytest.fixture(scope="session")
+def endpoint(cloud: Cloud) -> str:
+    """The laptop cloud's: there conditions hold for one at a time, and a disabled key does nothing."""
+    return cloud.endpoint
+
+
 @pytest.fixture
 def vault(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
     for name, value in {"PRIVACY": "on", "KEYS": KEYS, "SUBJECTS": SUBJECTS, "PRIVACY_KEY": PRIVACY_KEY}.items():
         monkeypatch.setenv(name, value)
-    for mended in (local.dynamodb, local.kms):
-        mended.install(MOTO)
     dynamodb, kms = boto3.client("dynamodb"), boto3.client("kms")
     for table, of in ((KEYS, "purpose"), (SUBJECTS, "subject")):
         dynamodb.create_table(
