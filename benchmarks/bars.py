@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 REPORT = Path("build/benchmarks")
 STRICT = "--strict"
 """Makes a miss a failure."""
+
+ONLY = "--only"
+"""Stands before the parts that are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,24 @@ def report(name: str, bars: Sequence[Bar], rows: dict[str, Any], arguments: Sequ
     """Print and keep a benchmark's bars and other figures; return 1 if a bar is missed and that counts."""
     keep(name, bars, **rows)
     return int(STRICT in arguments and not all(bar.held for bar in bars))
+
+
+def run(name: str, parts: Mapping[str, Callable[[], Iterable[Bar]]], arguments: Sequence[str]) -> int:
+    """Run a benchmark's parts, those that are asked for or all, and report their bars; return 2 for an unknown one."""
+    wanted = arguments[arguments.index(ONLY) + 1 :] if ONLY in arguments else list(parts)
+    wanted = [word for word in wanted if not word.startswith("-")]
+    if unknown := set(wanted) - set(parts):
+        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}", file=sys.stderr)
+        return 2
+    found: list[Bar] = []
+    seconds = {}
+    for part in wanted:
+        started = time.monotonic()
+        found += [replace(bar, figure=float(bar.figure)) for bar in parts[part]()]  # numpy's floats are no JSON
+        seconds[part] = round(time.monotonic() - started, 1)
+    return report(
+        name if ONLY not in arguments else f"{name}-{'-'.join(wanted)}", found, {"seconds": seconds}, arguments
+    )
 
 
 def keep(name: str, bars: Sequence[Bar], **more: Any) -> None:

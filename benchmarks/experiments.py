@@ -5,12 +5,10 @@ Parts are named after `--only`; without it all run, about twenty minutes of a co
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from benchmarks import assigned, decide, digits, null, power, regret, valued
-from benchmarks.bars import Bar, report
+from benchmarks.bars import Bar, run
 
 PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
     "null": null.false_alarms,
@@ -22,25 +20,7 @@ PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
     "assigned": assigned.bars,
     "digits": digits.bars,
 }
-ONLY = "--only"
-
-
-def main(arguments: list[str]) -> int:
-    """Run the parts that are asked for, and print and keep their bars."""
-    wanted = arguments[arguments.index(ONLY) + 1 :] if ONLY in arguments else list(PARTS)
-    wanted = [word for word in wanted if not word.startswith("-")]
-    if unknown := set(wanted) - set(PARTS):
-        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}", file=sys.stderr)
-        return 2
-    found: list[Bar] = []
-    seconds = {}
-    for part in wanted:
-        started = time.monotonic()
-        found += [replace(bar, figure=float(bar.figure)) for bar in PARTS[part]()]  # numpy's floats are no JSON
-        seconds[part] = round(time.monotonic() - started, 1)
-    name = "experiments" if ONLY not in arguments else f"experiments-{'-'.join(wanted)}"
-    return report(name, found, {"seconds": seconds}, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run("experiments", PARTS, sys.argv[1:]))
