@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,11 +18,8 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 
 from lambdas.privacy.objects import Place, Version, remove, versions
-from lambdas.privacy.restatement import Restatement, heads, kept_as
+from lambdas.privacy.restatement import Restatement, heads, kept_as, tries
 
-ATTEMPTS = 20
-PAUSE_SECONDS = 0.2
-MOST_PAUSE_SECONDS = 10
 READERS = 16
 
 client = cache(boto3.client)
@@ -117,14 +113,6 @@ def forget(catalog: Catalog, table_name: str) -> tuple[set[str], int]:
             continue
         return history | {table.metadata_location}, len(expired)
     raise AssertionError("tries end by raising")
-
-
-def tries(catalog: Catalog, table_name: str) -> Iterator[Table]:
-    """Open a table anew for each try of a commit that others may overtake."""
-    for pause in range(ATTEMPTS):
-        yield catalog.load_table(table_name)
-        time.sleep(min(PAUSE_SECONDS * 2**pause, MOST_PAUSE_SECONDS))
-    raise CommitFailedException(f"{table_name}: {ATTEMPTS} tries met other writers; run the purge again")
 
 
 def past(table: Table) -> set[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 
 import boto3
@@ -14,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
@@ -23,8 +20,7 @@ from domain.privacy.erasure.whole import without
 from domain.tables import QUARANTINE
 from lambdas.privacy.objects import Place, read, write
 from lambdas.privacy.people import Person
-from lambdas.privacy.restatement import heads
-from lambdas.privacy.table import ATTEMPTS, PAUSE_SECONDS, Erased, Replacement, commit, described
+from lambdas.privacy.table import Erased, Replacement, described, erase_found
 
 TEXTS = ("payload", "value", "detail")
 Opened = Callable[[pa.Table], pa.Table]
@@ -66,28 +62,13 @@ def owners(rows: pa.Table, people: Sequence[Person]) -> list[set[str]]:
 
 def erase(catalog: Catalog, people: Sequence[Person], opened: Opened, notes: dict[str, str]) -> Erased:
     """Remove the rows in which the people stand, from all branches and tags; plans anew beside other writers."""
-    name = QUARANTINE.full_name
-    done = Erased(snapshot_before=catalog.load_table(name).metadata.current_snapshot_id)
-    for ref in heads(catalog.load_table(name)):
-        done += erase_ref(catalog, ref, people, opened, notes)
-    return replace(done, snapshot_after=catalog.load_table(name).metadata.current_snapshot_id)
 
-
-def erase_ref(catalog: Catalog, ref: str, people: Sequence[Person], opened: Opened, notes: dict[str, str]) -> Erased:
-    """Remove the people from what one branch or tag names."""
-    for pause in range(ATTEMPTS):
-        table = catalog.load_table(QUARANTINE.full_name)
+    def holding(table: Table, ref: str) -> list[Replacement]:
         tasks = table.scan(snapshot_id=table.metadata.refs[ref].snapshot_id).plan_files()
         tried = (replacement(table, task.file, people, opened) for task in tasks)
-        if not (found := [one for one in tried if one is not None]):
-            return Erased()
-        try:
-            commit(table, ref, found, notes)
-        except (CommitFailedException, ValidationException):
-            time.sleep(min(PAUSE_SECONDS * 2**pause, 10))
-        else:
-            return sum((one.cost for one in found), Erased())
-    raise CommitFailedException(f"{QUARANTINE.full_name}: {ATTEMPTS} tries met other writers; run the erasure again")
+        return [one for one in tried if one is not None]
+
+    return erase_found(catalog, QUARANTINE.full_name, holding, notes)
 
 
 def replacement(table: Table, old: DataFile, people: Sequence[Person], opened: Opened) -> Replacement | None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
 
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DATA_FILE_TYPE, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.refs import MAIN_BRANCH, SnapshotRefType
 from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update.snapshot import _OverwriteFiles
+
+ATTEMPTS = 20
+PAUSE_SECONDS = 0.2
+MOST_PAUSE_SECONDS = 10
 
 TAG = SnapshotRefType.TAG
 FIELDS = [field.name for field in DATA_FILE_TYPE[2].fields]
@@ -71,6 +78,14 @@ def without_bounds(entry: ManifestEntry) -> ManifestEntry:
 def heads(table: Table) -> list[str]:
     """Name the branches and tags of a table, the main branch first."""
     return sorted(table.metadata.refs, key=lambda name: (name != MAIN_BRANCH, name))
+
+
+def tries(catalog: Catalog, table_name: str) -> Iterator[Table]:
+    """Open a table anew for each try of a commit that others may overtake."""
+    for pause in range(ATTEMPTS):
+        yield catalog.load_table(table_name)
+        time.sleep(min(PAUSE_SECONDS * 2**pause, MOST_PAUSE_SECONDS))
+    raise CommitFailedException(f"{table_name}: {ATTEMPTS} tries met other writers; run the erasure again")
 
 
 @contextmanager

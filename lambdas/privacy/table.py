@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,12 +27,9 @@ from pyiceberg.table import Table
 from domain.privacy.erasure.file import erase
 from domain.privacy.erasure.splice import Splice
 from lambdas.privacy.objects import Place
-from lambdas.privacy.restatement import Restatement, heads, kept_as
+from lambdas.privacy.restatement import ATTEMPTS, Restatement, heads, kept_as, tries
 from lambdas.privacy.upload import Remote, store
 
-ATTEMPTS = 20
-PAUSE_SECONDS = 0.2
-MOST_PAUSE_SECONDS = 10
 FILES_AT_ONCE = 4
 MOST_IN_FILTER = 200
 """Iceberg compares bounds with so many values at most (pyiceberg, IN_PREDICATE_LIMIT)."""
@@ -80,6 +76,10 @@ class Replacement:
     cost: Erased
 
 
+Find = Callable[[Table, str], Sequence[Replacement]]
+"""Finds the data files that must go in what a branch or tag of a table names, and writes what stands in their place."""
+
+
 @dataclass(slots=True)
 class Work:
     """The files of a table that were gone through, by path, so that a commit tried again repeats none."""
@@ -102,23 +102,27 @@ def erase_table(
     writers it plans anew until its commit stands.  History keeps the rows until `purge`.
     """
     work = Work(column, pa.array(sorted(set(subjects)), pa.string()))
+    return erase_found(catalog, table_name, lambda table, ref: holding(table, ref, work), notes)
+
+
+def erase_found(catalog: Catalog, table_name: str, find: Find, notes: Mapping[str, str] | None = None) -> Erased:
+    """Replace what `find` gives, in all branches and tags of a table."""
     before = catalog.load_table(table_name).metadata.current_snapshot_id
     done = Erased(snapshot_before=before)
     for ref in heads(catalog.load_table(table_name)):
-        done += erase_ref(catalog, table_name, ref, work, dict(notes or {}))
+        done += erase_ref(catalog, table_name, ref, find, dict(notes or {}))
     return replace(done, snapshot_after=catalog.load_table(table_name).metadata.current_snapshot_id)
 
 
-def erase_ref(catalog: Catalog, table_name: str, ref: str, work: Work, notes: dict[str, str]) -> Erased:
-    """Remove the subjects from what one branch or tag names.
+def erase_ref(catalog: Catalog, table_name: str, ref: str, find: Find, notes: dict[str, str]) -> Erased:
+    """Replace what is found in what one branch or tag names.
 
-    However a try ends, the next one plans anew from what the table says by then, and writes no file twice: a commit
-    that stands although its answer was lost is not made again.
+    However a try ends, the next one plans anew from what the table says by then: a commit that stands although its
+    answer was lost is not made again.
     """
     tried = Erased()
-    for pause in range(ATTEMPTS):
-        table = catalog.load_table(table_name)
-        held = holding(table, ref, work)
+    for number, table in enumerate(tries(catalog, table_name), start=1):
+        held = find(table, ref)
         if not held:
             return tried
         tried = sum((one.cost for one in held), Erased())
@@ -127,12 +131,11 @@ def erase_ref(catalog: Catalog, table_name: str, ref: str, work: Work, notes: di
         except (CommitFailedException, ValidationException):
             tried = Erased()
         except (BotoCoreError, ClientError, OSError):
-            if pause == ATTEMPTS - 1:
+            if number == ATTEMPTS:
                 raise
         else:
             return tried
-        time.sleep(min(PAUSE_SECONDS * 2**pause, MOST_PAUSE_SECONDS))
-    raise CommitFailedException(f"{table_name}: {ATTEMPTS} tries met other writers; run the erasure again")
+    raise AssertionError("tries end by raising")
 
 
 def commit(table: Table, ref: str, held: Sequence[Replacement], notes: dict[str, str]) -> None:

@@ -29,7 +29,7 @@ from domain.privacy.denial import ERASED
 from domain.tables import QUARANTINE, RAW
 from lambdas.ingest import commit, consume
 from lambdas.ingest.bucket import Bucket
-from lambdas.privacy import erasure, quarantine, request
+from lambdas.privacy import erasure, quarantine, request, restatement
 from lambdas.privacy import purge as purging
 from lambdas.privacy import table as erasing
 from tests.domain.contract.strategies import NOW
@@ -144,8 +144,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     consume.door.cache_clear()
     start_anew()
     monkeypatch.setattr(erasure, "FENCE", erasure.FENCE * 0)
-    for module in (purging, erasing, quarantine):
-        monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(restatement, "PAUSE_SECONDS", 0.01)
 
 
 def settle_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from pyiceberg.table.statistics import StatisticsFile
 
 from lambdas.catalogue import open_catalogue
 from lambdas.privacy import purge as purging
+from lambdas.privacy import restatement
 from lambdas.privacy import table as erasing
 from lambdas.privacy.objects import Version, remove, versions
 from lambdas.privacy.purge import purge
@@ -38,7 +39,7 @@ AT_ONCE = timedelta(0)
 def catalog(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
     for module in (erasing, purging):
         module.client.cache_clear()
-        monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(restatement, "PAUSE_SECONDS", 0.01)
     glue = boto3.client("glue")
     if any(found["Name"] == "curated" for found in glue.get_databases()["DatabaseList"]):
         glue.delete_database(Name="curated")  # moto's state is the process's: other tests have left theirs
