@@ -8,21 +8,17 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from clients.athena import ask_by_column
 from clients.readout.plan import main
-from domain.contract.arrow import arrow_schema
-from domain.contract.iceberg import iceberg_schema
 from domain.experiment.declaration import Arm, Condition, Experiment, Guardrail, Kind, Outcome, Stopping
 from domain.experiment.history import History, NoHistory, Window, history, question
 from domain.experiment.moments import of_rows
 from domain.experiment.statistics import MEASURES
 from domain.experiments import EXPERIMENTS
-from domain.tables import CURATED
-from local import iceberg
 from local.cloud import Cloud
+from tests.clients.curated import curated
 
 SEED = 20260301
 BUCKET = "test-plan"
@@ -71,29 +67,9 @@ def any_events() -> dict[str, list[dict[str, Any]]]:
 @pytest.fixture(scope="module")
 def lake(cloud: Cloud) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """The three curated tables that the plans ask, with what is in them."""
-    cloud.client("s3").create_bucket(Bucket=BUCKET)
-    cloud.client("glue").create_database(DatabaseInput={"Name": "curated"})
-    where = {"ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/athena/"}}
-    cloud.client("athena").create_work_group(Name="rivermill", Configuration=where)
     events = any_events()
-    for name in EVENTS:
-        table = CURATED[name]
-        fields = [
-            {"Id": field["id"], "Name": field["name"], "Type": field["type"], "Required": field["required"]}
-            for field in iceberg_schema(table.columns)["fields"]
-        ]
-        described = {"Location": f"s3://{BUCKET}/{name}/", "Schema": {"Type": "struct", "Fields": fields}}
-        iceberg.create(cloud, table.database, table.name, described)
-        columns = [column.name for column in table.columns]
-        rows = [{column: row.get(column) for column in columns} for row in events[name]]
-        iceberg.catalogue(cloud).load_table(table.full_name).append(
-            pa.Table.from_pylist(rows, arrow_schema(table.columns))
-        )
-    yield events
-    cloud.client("athena").delete_work_group(WorkGroup="rivermill", RecursiveDeleteOption=True)
-    for name in EVENTS:
-        cloud.client("glue").delete_table(DatabaseName="curated", Name=CURATED[name].name)
-    cloud.client("glue").delete_database(Name="curated")
+    with curated(cloud, BUCKET, {name: events[name] for name in EVENTS}):
+        yield events
 
 
 @pytest.fixture(autouse=True)

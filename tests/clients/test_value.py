@@ -9,20 +9,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
-import pyarrow as pa
 import pytest
 
 from clients.readout.value import main
-from domain.contract.arrow import arrow_schema
-from domain.contract.iceberg import iceberg_schema
 from domain.experiment.declaration import Arm, Experiment
 from domain.experiment.features import MILLION, Number, fingerprint, written
 from domain.experiment.policies import BetaThompson
 from domain.experiment.policies.linear import LinThompson
 from domain.experiments import CARTS, EXPERIMENTS
-from domain.tables import CURATED
-from local import iceberg
 from local.cloud import Cloud
+from tests.clients.curated import curated
 from tests.lambdas.experiment.conftest import make_table
 
 SEED = 20260301
@@ -60,24 +56,7 @@ def any_rows() -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, fl
 @pytest.fixture(scope="module")
 def lake(cloud: Cloud) -> Iterator[None]:
     """Exposures and rewards in the lake, and half of what chose for them in the table of decisions."""
-    cloud.client("s3").create_bucket(Bucket=BUCKET)
-    cloud.client("glue").create_database(DatabaseInput={"Name": "curated"})
-    where = {"ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/athena/"}}
-    cloud.client("athena").create_work_group(Name="rivermill", Configuration=where)
     exposures, rewards, ages = any_rows()
-    for name, rows in (("exposure", exposures), ("reward", rewards)):
-        table = CURATED[name]
-        fields = [
-            {"Id": field["id"], "Name": field["name"], "Type": field["type"], "Required": field["required"]}
-            for field in iceberg_schema(table.columns)["fields"]
-        ]
-        described = {"Location": f"s3://{BUCKET}/{name}/", "Schema": {"Type": "struct", "Fields": fields}}
-        iceberg.create(cloud, table.database, table.name, described)
-        columns = [column.name for column in table.columns]
-        known = [{column: row.get(column) for column in columns} for row in rows]
-        iceberg.catalogue(cloud).load_table(table.full_name).append(
-            pa.Table.from_pylist(known, arrow_schema(table.columns))
-        )
     dynamodb = cloud.client("dynamodb")
     make_table(dynamodb, "rivermill-decisions", "unit")
     name = fingerprint(BY_AGE.features)
@@ -92,12 +71,9 @@ def lake(cloud: Cloud) -> Iterator[None]:
     for start in range(0, len(items), 25):
         requests = [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]
         dynamodb.batch_write_item(RequestItems={"rivermill-decisions": requests})
-    yield
+    with curated(cloud, BUCKET, {"exposure": exposures, "reward": rewards}):
+        yield
     dynamodb.delete_table(TableName="rivermill-decisions")
-    cloud.client("athena").delete_work_group(WorkGroup="rivermill", RecursiveDeleteOption=True)
-    for event in ("exposure", "reward"):
-        cloud.client("glue").delete_table(DatabaseName="curated", Name=CURATED[event].name)
-    cloud.client("glue").delete_database(Name="curated")
 
 
 @pytest.fixture(autouse=True)
