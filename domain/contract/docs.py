@@ -25,7 +25,8 @@ are wrong ones where a whole number must stand.
 
 What an event says in a field that it does not declare lands in `raw.undeclared` and is counted in the receipt of its
 batch: a producer that is one optional field ahead of the platform loses nothing. An optional field may be null or left
-out. Fractions of a second beyond the sixth digit are rounded.
+out. Fractions of a second beyond the sixth digit are rounded. A space or `t` may stand for a time's `T`, `z` for its
+`Z`, and `+0100` for `+01:00`; `24:00` and a 60th second are no times.
 """
 
 

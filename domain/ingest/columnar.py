@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from domain.contract.arrow import TYPES
 from domain.events import Event
 from domain.ingest import ipc
-from domain.ingest.contract import ENVELOPE, LARGEST_FLOAT, BrokenContract, Reason, check, find_shape
+from domain.ingest.contract import ENVELOPE, LARGEST_FLOAT, BrokenContract, Reason, check_document, find_shape
 from domain.ingest.frames import Frame
 from domain.ingest.limits import EARLIEST, LEAD, LONGEST_VALUE
 from domain.schema import Column
@@ -233,23 +233,23 @@ def holds_nul(values: pa.Array) -> bool:
 def faulty(
     event: type[Event], columns: dict[str, pa.Array], doubts: Sequence[int], arrived: pa.Array
 ) -> Iterator[tuple[int, bytes, BrokenContract]]:
-    """Name the fault of each row in doubt, as its JSON has it."""
+    """Name the fault of each row in doubt, with the JSON that a producer would have sent."""
     for row in doubts:
-        payload = as_json(event, columns, row)
+        document = document_of(event, columns, row)
         try:
-            check(payload, arrived[row].as_py())
+            check_document(document, arrived[row].as_py())
         except BrokenContract as fault:
-            yield row, payload, fault
+            yield row, json.dumps(document).encode(), fault
 
 
-def as_json(event: type[Event], columns: dict[str, pa.Array], row: int) -> bytes:
-    """Write one row as the JSON that a producer would have sent."""
+def document_of(event: type[Event], columns: dict[str, pa.Array], row: int) -> dict[str, Any]:
+    """Give one row as the document that a producer would have written."""
     document: dict[str, Any] = {"event": event.name}
     for name, column in columns.items():
         scalar = column[row]
         if scalar.is_valid:
             document[name] = scalar.cast(pa.string()).as_py() if column.type == TYPES[datetime] else scalar.as_py()
-    return json.dumps(document).encode()
+    return document
 
 
 LAYOUTS: dict[bytes, Layout] = {}

@@ -20,6 +20,9 @@ from domain.ingest.limits import EARLIEST, LARGEST_RECORD, LEAD, LONGEST_VALUE
 from domain.schema import Column
 
 LARGEST_FLOAT = 1.7976931348623157e308  # IEEE 754 binary64: beyond it is infinity
+MOST_DIGITS = 400
+"""Digits of a whole number that are read: with more it is beyond all bounds, and Python reads 4,300 at most."""
+
 WIDEST: dict[type, dict[str, Any]] = {
     int: {"ge": -LONGEST_INTEGER, "le": LONGEST_INTEGER - 1},
     float: {"ge": -LARGEST_FLOAT, "le": LARGEST_FLOAT},
@@ -93,12 +96,14 @@ ENVELOPE = frozenset({"event", "version"})
 def check(payload: bytes, arrived_at: datetime) -> Valid:
     """Return the event's typed values, or raise BrokenContract."""
     valid = glance(payload) or study(payload)
-    shape = SHAPES[valid.event]
-    for name in shape.times:
-        moment = getattr(valid.values, name)
-        if moment is not None:
-            check_time(valid.event, name, moment, arrived_at)
+    check_times(valid, arrived_at)
     return valid
+
+
+def check_document(document: dict[str, Any], arrived_at: datetime) -> None:
+    """Hold a document that was never JSON against its contract, or raise BrokenContract."""
+    check_text(document)
+    check_times(hold(document), arrived_at)
 
 
 def glance(payload: bytes) -> Valid | None:
@@ -189,6 +194,14 @@ def find_shape(document: dict[str, Any]) -> Shape:
     return shape
 
 
+def check_times(valid: Valid, arrived_at: datetime) -> None:
+    """Refuse an event with a moment that a sound clock cannot have shown."""
+    for name in SHAPES[valid.event].times:
+        moment = getattr(valid.values, name)
+        if moment is not None:
+            check_time(valid.event, name, moment, arrived_at)
+
+
 def check_time(event: str, field: str, moment: datetime, arrived_at: datetime) -> None:
     """Refuse a moment that a sound clock cannot have shown."""
     if moment < EARLIEST:
@@ -221,7 +234,7 @@ def reason_of(value: object, column: Column) -> Reason | None:
     if value is None:
         return Reason.MISSING_FIELD if column.required else None
     if not converts(value, bare_type(column)):
-        return Reason.WRONG_TYPE
+        return Reason.OUT_OF_BOUNDS if column.kind is float and type(value) is int else Reason.WRONG_TYPE
     return None if converts(value, value_type(column)) else Reason.OUT_OF_BOUNDS
 
 
@@ -293,6 +306,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
+def _whole(digits: str) -> int:
+    return int(digits[:MOST_DIGITS])
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
@@ -325,6 +342,6 @@ def _shape(event: type[Event]) -> Shape:
     )
 
 
-DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole, parse_constant=_no_constant)
 SHAPES: dict[str, Shape] = {name: _shape(event) for name, event in EVENTS.items()}
 PLAIN: Any = msgspec.json.Decoder(functools.reduce(operator.or_, [shape.struct for shape in SHAPES.values()]))

@@ -31,11 +31,19 @@ class Unsound(ValueError):
 def opened(payload: bytes) -> tuple[bytes, Schema, Iterator[pa.Message]]:
     """Open a stream: its schema, as written and as a promise to read it, and its record batches, not yet read."""
     with unsound():
-        messages = pa.ipc.MessageReader.open_stream(pa.BufferReader(payload))
+        source = pa.BufferReader(payload)
+        messages = pa.ipc.MessageReader.open_stream(source)
         first = messages.read_next_message()
         if first.type != "schema":  # Arrow reads any other as if it were one, at places that are none of the message's
             raise Unsound(f"the frame's stream begins with a {first.type}; begin with a schema")
-        return first.metadata.to_pybytes(), partial(schema_of, first), messages
+        return first.metadata.to_pybytes(), partial(schema_of, first), to_the_end(messages, source)
+
+
+def to_the_end(messages: Iterable[pa.Message], source: pa.BufferReader) -> Iterator[pa.Message]:
+    """Pass on messages, and see that nothing follows the last: whatever did would be lost."""
+    yield from messages
+    if rest := source.size() - source.tell():
+        raise Unsound(f"the frame's stream is followed by {rest:,} bytes; send one stream")
 
 
 def schema_of(message: pa.Message) -> pa.Schema:

@@ -127,7 +127,7 @@ def take_apart(events: Events, owner: int, payload: bytes) -> None:
                 Reason.TOO_LARGE, f"the record has {len(payload):,} bytes; send at most {LARGEST_RECORD:,}"
             )
         if kpl.is_aggregate(payload):
-            events.add(owner, kpl.deaggregate(payload))
+            events.add(owner, some(kpl.deaggregate(payload)))
         elif frames.is_frame(payload):
             take_frame(events, owner, frames.unpack(payload))
         elif (found := lines(payload)) is not None:
@@ -140,6 +140,13 @@ def take_apart(events: Events, owner: int, payload: bytes) -> None:
         set_aside(events, owner, BrokenContract(Reason.BAD_AGGREGATE, str(error)))
     except frames.BadFrame as error:
         set_aside(events, owner, BrokenContract(Reason.BAD_FRAME, error.detail, value=error.reason.value))
+
+
+def some(payloads: list[bytes]) -> list[bytes]:
+    """Pass on an aggregate's records; one without any would leave no trace in the account."""
+    if not payloads:
+        raise kpl.BadAggregate("the aggregate holds no record; send one or more")
+    return payloads
 
 
 def few_enough(payloads: list[bytes]) -> list[bytes]:

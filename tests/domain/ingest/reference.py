@@ -6,6 +6,7 @@ import json
 import math
 import re
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -14,7 +15,8 @@ from domain.contract.json_schema import json_schema
 from domain.events import EVENTS
 
 SCHEMAS = {name: Draft202012Validator(json_schema(event)) for name, event in EVENTS.items()}
-TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)", re.ASCII)
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)", re.ASCII)
+BEYOND = Decimal("1e400")
 
 
 def keeps_contract(payload: bytes, arrived_at: datetime) -> dict[str, Any] | None:
@@ -22,7 +24,8 @@ def keeps_contract(payload: bytes, arrived_at: datetime) -> dict[str, Any] | Non
     if len(payload) > 1_048_576:
         return None
     try:
-        document = json.loads(payload.decode("utf-8", "strict"), object_pairs_hook=unique, parse_constant=refuse)
+        text = payload.decode("utf-8", "strict")
+        document = json.loads(text, object_pairs_hook=unique, parse_constant=refuse, parse_int=whole)
     except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or not sound(document):
@@ -82,6 +85,11 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
         raise ValueError("a key twice")
     return dict(pairs)
+
+
+def whole(digits: str) -> int:
+    """Read a whole number of any length; Python reads 4,300 digits, and what is beyond all bounds is so at 400."""
+    return int(max(-BEYOND, min(BEYOND, Decimal(digits))))
 
 
 def refuse(name: str) -> None:

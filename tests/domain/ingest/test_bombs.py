@@ -74,6 +74,7 @@ BOMBS = [
     ("dictionaries", encoded_by_dictionary(), "dictionary"),
     ("a column's name that is no UTF-8", framed(streamed(table()).replace(b"product_id", b"product\x8eid")), "utf-8"),
     ("a thousand batches", framed(streamed(table(), batches=1_000), 3_000), "more than 64"),
+    ("a second stream after the first", framed(2 * streamed(table())), "followed by"),
     ("lines without end", frames.pack("ndjson", b"\n" * 16 * MEGABYTE, 16 * MEGABYTE), "pack at most 262,144"),
     ("rows without bytes", framed(streamed(pa.table({"x": pa.nulls(MOST_EVENTS)})), MOST_EVENTS), "names no event"),
     ("a head that lies", frames.FIELDS.pack(frames.MAGIC, 1, 1, 1, 0, 9, 2**32 - 1) + b"xxxxx", "pack at most"),

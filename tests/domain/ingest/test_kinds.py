@@ -112,6 +112,17 @@ def test_a_broken_row_of_a_columnar_frame_is_set_aside_alone(name: str, value: A
     assert rows["quarantine"][0]["detail"].startswith("event 2 of the record: ")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_fraction_of_a_frame_that_is_not_finite_is_named(value: float) -> None:
+    rows = table().rename_columns({"stars": "price"}).append_column("category", pa.array(["c"] * 3))
+    rows = rows.set_column(rows.schema.get_field_index("price"), "price", pa.array([1.0, value, 1.0]))
+
+    batch, found = sorted_(columns(rows, event="product_view"))
+
+    assert batch.landed == {"product_view": 2}
+    assert [(row["reason"], row["field"]) for row in found["quarantine"]] == [("out_of_bounds", "price")]
+
+
 def test_text_of_many_bytes_and_few_characters_is_not_too_long() -> None:
     batch, _ = sorted_(columns(table(user_id=["é" * 128, "\U0001f600" * 128, "x"])))
 
@@ -149,6 +160,7 @@ WHOLE = [
     ("KPL digest", aggregate([write()])[:-1] + b"x", "bad_aggregate"),
     ("KPL key beyond the table", aggregate([write()], key=1), "bad_aggregate"),
     ("only KPL's magic", kpl.MAGIC, "bad_aggregate"),
+    ("KPL without a record", aggregate([]), "bad_aggregate"),
 ]
 
 
