@@ -61,7 +61,10 @@ def register(catalog: Catalog, bucket: str, table: str, receipts: Sequence[Recei
                 return tried
             tried = step
             take(opened, bucket, step)
-        except (PositionMoved, CommitFailedException):
+        except TableBehind:
+            raise
+        except (CommitFailedException, ValidationException):
+            # A position moved, or an erasure forgot the snapshot that this was to follow: pyiceberg leaves nothing.
             tried = None
         except (BotoCoreError, ClientError, OSError):
             if pause == ATTEMPTS - 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -18,6 +18,8 @@ from domain.ingest.commits import WITNESS, position_property
 from domain.ingest.receipts import BrokenChain, receipt_key
 from lambdas.ingest import commit, registration
 from lambdas.ingest.commit import unregistered
+from lambdas.privacy.purge import purge
+from lambdas.privacy.table import erase_table
 from tests.domain.contract.strategies import NOW
 from tests.lambdas.ingest.conftest import FIRST, SHARD, STREAM, Lake
 
@@ -220,6 +222,27 @@ def test_a_change_by_others_that_moves_no_position_is_built_upon(lake: Lake) -> 
 
     assert_exactly_once(lake, records)
     assert lake.table("raw.rating").properties["tidied"] == "yes"
+
+
+def test_a_commit_whose_snapshot_is_forgotten_meanwhile_is_made_once(lake: Lake) -> None:
+    """As an erasure does it: a commit of its own, after which nothing names the one that this one was to follow."""
+    chance, calls = random.Random(1), 0
+    lake.consume([fake_record(EVENTS["rating"], chance, NOW) for _ in range(3)])
+    lake.commit()
+    gone = lake.table("raw.rating").scan().to_arrow().to_pylist()[0]
+
+    def erase() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            erase_table(commit.catalog(), "raw.rating", [gone["user_id"]], "user_id")
+            purge(commit.catalog(), "raw.rating", timedelta(hours=24))
+
+    lake.consume([fake_record(EVENTS["rating"], chance, NOW) for _ in range(3)], start=3)
+    lake.before = erase
+    lake.commit()
+
+    assert lake.sequences("raw.rating") == [n for n in range(6) if n != int(gone["sequence"]) - FIRST]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -8,9 +8,9 @@ import json
 import logging
 import os
 import random
-import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -395,10 +395,10 @@ def test_a_writer_at_work_meanwhile_loses_nothing(lake: Lake) -> None:
             lake.commit()
 
     ask(*PEOPLE)
-    writer = threading.Thread(target=write)
-    writer.start()
-    play(lake, "execution-1")
-    writer.join()
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        play(lake, "execution-1")
+        writer.result()
     lake.commit()
 
     after = others()
