@@ -21,7 +21,7 @@ from lambdas.ingest.commit import unregistered
 from lambdas.privacy.purge import purge
 from lambdas.privacy.table import erase_table
 from tests.domain.contract.strategies import NOW
-from tests.lambdas.ingest.conftest import FIRST, SHARD, STREAM, Lake
+from tests.lambdas.ingest.conftest import BUCKET, FIRST, SHARD, STREAM, Lake
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tables")]
 
@@ -85,6 +85,12 @@ def test_landed_rows_are_in_their_tables(lake: Lake) -> None:
     assert report["committed"] == {name: {"files": 3, "rows": 6} for name in TABLES}
     assert report["more"] is False
     assert 0 < report["lag_seconds"] < 120
+
+
+def test_every_table_is_reached_by_one_client_of_s3(lake: Lake) -> None:
+    ways = {id(lake.table(name).io.fs_by_scheme("s3", BUCKET)) for name in TABLES for _ in range(2)}  # type: ignore[attr-defined]
+
+    assert len(ways) == 1
 
 
 def test_the_size_of_files_and_late_events_are_counted(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
