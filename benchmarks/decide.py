@@ -1,14 +1,12 @@
 """How long a decision and an update take in process, ten arms, one at a time, beside MABWiser in the same run.
 
-MABWiser takes pandas and seaborn along, so it has an interpreter of its own: `python -m venv build/mabwiser &&
-build/mabwiser/bin/pip install mabwiser==2.7.4`, then MABWISER_PYTHON=build/mabwiser/bin/python.  Rounds take turns;
-a ratio is the median of the rounds' ratios.
+MABWiser takes pandas and seaborn along, so it has an interpreter of its own (`benchmarks/interpreters.py`).  Rounds take
+turns; a ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -20,12 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.bars import Bar
+from benchmarks.interpreters import interpreter
 from domain.experiment.policies import BetaThompson
 from domain.experiment.policies.linear import LinThompson, LinUCB
 from domain.experiment.policies.policy import Tally, draw
 from domain.experiment.policies.regressions import nothing_learnt
 
-INTERPRETER = "MABWISER_PYTHON"
 SEED = 20260301
 ARMS, FEATURES, LEARNT = 10, 50, 500
 CALLS = 300
@@ -36,15 +34,14 @@ Way = Callable[[int], object]
 
 
 def bars() -> list[Bar]:
-    """Measure all ways in turns, with the peer's in between if there is one."""
+    """Measure all ways in turns, with the peer's in between."""
     ways = ours()
     with_peer = start_peer()
     rounds = []
     for _ in range(ROUNDS):
-        peer = ask(with_peer) if with_peer else {}
+        peer = ask(with_peer)
         rounds.append(({name: timed(way) for name, way in ways.items()}, peer))
-    if with_peer:
-        with_peer.communicate()
+    with_peer.communicate()
     return [*against(rounds), *slowest(rounds), imported()]
 
 
@@ -77,14 +74,12 @@ def timed(way: Way) -> list[float]:
     return sorted(found)
 
 
-def start_peer() -> subprocess.Popen[str] | None:
-    """Start MABWiser's rounds, or say how to."""
-    interpreter = os.environ.get(INTERPRETER)
-    if not interpreter:
-        print(f"{INTERPRETER} names no interpreter with mabwiser: its ratios are left out (see benchmarks/decide.py)")
-        return None
+def start_peer() -> subprocess.Popen[str]:
+    """Start MABWiser's rounds."""
     script = Path(__file__).with_name("mabwiser_times.py")
-    return subprocess.Popen([interpreter, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [str(interpreter("mabwiser")), str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def ask(peer: subprocess.Popen[str]) -> dict[str, float]:
@@ -123,8 +118,6 @@ def against(rounds: Rounds) -> list[Bar]:
         "linear Thompson, 50 features": ("lin_thompson", "lin_thompson", 10.0),
         "one update, 50 features": ("learn", "learn", 50.0),
     }
-    if not all(peer for _, peer in rounds):
-        return []
     return [
         Bar(
             f"{name}, against MABWiser",

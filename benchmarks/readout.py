@@ -1,18 +1,21 @@
-"""What a readout costs: our one scan and its readings, against the bare aggregate, and against statsmodels on rows.
+"""What a readout costs, in one run: against the bare aggregate, peers on rows, from sums alone, and by rows in Spark.
 
-Users of three arms with five outcomes and as many covariates lie in one Parquet file.  DuckDB sums them up twice: bare,
-as anyone would write it, and as ours, about an origin so that no variance cancels, from which every reading follows.
-statsmodels fits the same adjusted effects by least squares on the rows (HC0).  Wall times of one run, one after the
-other, each several times; the files are in the page cache for all.
+Users of three arms with five outcomes and as many covariates lie in one Parquet file.  DuckDB sums them up in turns:
+bare, as anyone would write it, and as `domain.experiment.units` does, about an origin so that no variance cancels, from
+which every reading follows.  statsmodels fits the same adjusted effects by least squares on the rows (HC0), and
+spotify-confidence from pandas, in an interpreter of its own.  Wall times; files are in the page cache for all.  Spark
+sums rows of events with the Glue job's own code.  `--only` names parts, `--users` and `--rows` give sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,20 +24,25 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from benchmarks import readout_spark
 from benchmarks.bars import Bar, report
+from benchmarks.interpreters import interpreter
 from domain.experiment.declaration import Arm, Design, Experiment, Kind, Outcome, Stopping
 from domain.experiment.frequentist import compare
-from domain.experiment.moments import of_shifted_sums
-from domain.experiment.readout import Readout, read
+from domain.experiment.readout import read
 from domain.experiment.samples import adjusted
-from domain.experiment.statistics import EVERYONE, MEASURES, Cell, Snapshot, Summary
+from domain.experiment.statistics import Snapshot
+from domain.experiment.units import snapshot
 
-SEED = 20260301
 USERS = 10_000_000
-REPEATS = 5
+ROWS = "12.5,25,50,100"
+ROUNDS = 7
+PEER_ROUNDS = 3
+ALONE_ROUNDS = 500
 ARMS = ("control", "new", "newer")
 OUTCOMES = 5
 DAY = date(2026, 3, 2)
+PARTS = ("scan", "peers", "statistics", "spark")
 TRIAL = Experiment(
     name="trial",
     arms=tuple(Arm(name=arm) for arm in ARMS),
@@ -46,55 +54,41 @@ TRIAL = Experiment(
     stopping=Stopping(design=Design.FIXED, days=1, looks=1),
 )
 
+Measured = tuple[list[Bar], dict[str, Any]]
+
 
 def make(path: Path, users: int) -> None:
     """Write the users: values that follow from covariates, a twentieth higher in the arms after the control."""
     columns = ", ".join(
-        f"c{n}, c{n} * 0.7 + 20 * random() + (arm > 0)::INT * 0.05 * c{n} AS v{n}" for n in range(OUTCOMES)
+        f"c{n} AS v{n}_covariate, c{n} * 0.7 + 20 * random() + (arm > 0)::INT * 0.05 * c{n} AS v{n}"
+        for n in range(OUTCOMES)
     )
     covariates = ", ".join(f"-10 * ln(1 - random()) AS c{n}" for n in range(OUTCOMES))
     engine = duckdb.connect()
     engine.execute("SELECT setseed(0.20260301)")
     engine.execute(
-        f"COPY (SELECT arm, {columns} FROM (SELECT (random() * 3)::INT % 3 AS arm, {covariates} "  # noqa: S608
-        f"FROM range({users}))) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
+        f"COPY (SELECT {list(ARMS)}[arm + 1] AS arm, {columns} FROM (SELECT (random() * 3)::INT % 3 AS arm, "  # noqa: S608
+        f"{covariates} FROM range({users}))) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
     )
 
 
 def bare(path: Path) -> list[Any]:
     """Sum up as anyone would: the sums that a reading with one covariate needs."""
     sums = ", ".join(
-        f"sum(v{n}), sum(c{n}), sum(v{n} * v{n}), sum(v{n} * c{n}), sum(c{n} * c{n})" for n in range(OUTCOMES)
+        f"sum({v}), sum({c}), sum({v} * {v}), sum({v} * {c}), sum({c} * {c})"
+        for v, c in ((f"v{n}", f"v{n}_covariate") for n in range(OUTCOMES))
     )
-    found: list[Any] = duckdb.sql(f"SELECT arm, count(*), {sums} FROM '{path}' GROUP BY arm").fetchall()  # noqa: S608
-    return found
+    return _ask(f"SELECT arm, count(*), {sums} FROM '{path}' GROUP BY arm")  # noqa: S608
 
 
 def ours(path: Path) -> Snapshot:
-    """Sum up about an origin that a few thousand rows give, and turn the sums into what readings take."""
-    names = [f"{kind}{n}" for n in range(OUTCOMES) for kind in "vc"]
-    averages = ", ".join(f"avg({name})" for name in names)
-    found = duckdb.sql(f"SELECT {averages} FROM (FROM '{path}' LIMIT 4096)").fetchall()[0]  # noqa: S608
-    origin = dict(zip(names, found, strict=True))
-    shifted = ", ".join(f"{name} - {origin[name]!r} AS {name}" for name in names)
-    sums = ", ".join(
-        f"sum(v{n}), sum(c{n}), sum(v{n} * v{n}), sum(v{n} * c{n}), sum(c{n} * c{n})" for n in range(OUTCOMES)
-    )
-    sql = f"SELECT arm, count(*), {sums} FROM (SELECT arm, {shifted} FROM '{path}') GROUP BY arm"  # noqa: S608
-    cells, units = {}, {}
-    for arm, count, *row in duckdb.sql(sql).fetchall():
-        units[DAY, ARMS[arm]] = count
-        for n in range(OUTCOMES):
-            value, covariate, vv, vc, cc = row[5 * n : 5 * n + 5]
-            moments = of_shifted_sums(
-                MEASURES,
-                count,
-                np.array([origin[f"v{n}"], 0.0, origin[f"c{n}"]]),
-                np.array([value, 0.0, covariate]),
-                np.array([[vv, 0.0, vc], [0.0, 0.0, 0.0], [vc, 0.0, cc]]),
-            )
-            cells[Cell(f"v{n}", EVERYONE, DAY, ARMS[arm])] = Summary(moments)
-    return Snapshot(DAY, units, 0, cells)
+    """Sum up as the product does."""
+    return snapshot(_ask, f"'{path}'", TRIAL, DAY)
+
+
+def _ask(sql: str) -> list[Any]:
+    found: list[Any] = duckdb.sql(sql).fetchall()
+    return found
 
 
 def on_rows(path: Path) -> list[float]:
@@ -104,9 +98,9 @@ def on_rows(path: Path) -> list[float]:
     frame = duckdb.sql(f"SELECT * FROM '{path}'").df()  # noqa: S608
     found = []
     for n in range(OUTCOMES):
-        for arm in (1, 2):
-            two = frame[frame["arm"].isin([0, arm])]
-            design = np.column_stack([np.ones(len(two)), two["arm"] == arm, two[f"c{n}"]])
+        for arm in ARMS[1:]:
+            two = frame[frame["arm"].isin([ARMS[0], arm])]
+            design = np.column_stack([np.ones(len(two)), two["arm"] == arm, two[f"v{n}_covariate"]])
             found.append(float(sm.OLS(two[f"v{n}"].to_numpy(), design).fit(cov_type="HC0").params[1]))
     return found
 
@@ -122,48 +116,90 @@ def statistics_alone(known: Snapshot) -> list[float]:
     return found
 
 
-def timed(work: Callable[[], Any], repeats: int) -> tuple[float, Any]:
-    """Return the median seconds and the last result."""
-    seconds: list[float] = []
-    found = None
-    for _ in range(repeats):
-        start = time.perf_counter()
-        found = work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), found
+def timed(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Return the seconds of one call."""
+    start = clock()
+    work()
+    return clock() - start
+
+
+def scan(path: Path) -> Measured:
+    """Take turns with the bare aggregate."""
+    rounds = [(timed(lambda: bare(path)), timed(lambda: read(TRIAL, [ours(path)]))) for _ in range(ROUNDS)]
+    ratio = statistics.median(whole / plain for plain, whole in rounds)
+    said = {"bare": _median(plain for plain, _ in rounds), "ours": _median(whole for _, whole in rounds)}
+    return [Bar("scan and all readings against the bare aggregate", ratio, 1.5, at_least=False)], said
+
+
+def peers(path: Path) -> Measured:
+    """Let peers compare the same arms, and hold their effects against ours."""
+    whole = _median(timed(lambda: read(TRIAL, [ours(path)])) for _ in range(PEER_ROUNDS))
+    known = read(TRIAL, [ours(path)])
+    errors = [float(finding.reading.standard_error) for finding in known.findings]
+    effects = [finding.reading.effect for finding in known.findings]
+    script = Path(__file__).with_name("confidence_times.py")
+    asked = [str(each) for each in (interpreter("confidence"), script, path, OUTCOMES, PEER_ROUNDS)]
+    told = json.loads(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    fitted: list[float] = []
+    rows = timed(lambda: fitted.extend(on_rows(path)))
+
+    def off(theirs: list[float]) -> float:
+        return max(abs(one - two) / error for one, two, error in zip(effects, theirs, errors, strict=True))
+
+    confidence = statistics.median(told["seconds"])
+    bars = [
+        Bar("against spotify-confidence on pandas", confidence / whole, 5.0),
+        Bar("against statsmodels on rows", rows / whole, 5.0),
+        # their coefficients are not those within three arms: they take differences between arms along, or two arms
+        Bar("effects off spotify-confidence's, standard errors", off(told["effects"]), 0.01, at_least=False),
+        Bar("effects off least squares', standard errors", off(fitted), 0.1, at_least=False),
+    ]
+    return bars, {"ours again": whole, "spotify-confidence": confidence, "statsmodels": rows}
+
+
+def from_sums(path: Path) -> Measured:
+    """Time what follows from sums."""
+    known = ours(path)
+    alone = _median(timed(lambda: statistics_alone(known)) for _ in range(ALONE_ROUNDS))
+    reading = _median(timed(lambda: read(TRIAL, [known])) for _ in range(ROUNDS))
+    bars = [Bar("ten comparisons from sums, median", alone * 1e3, 1.0, at_least=False, unit="ms")]
+    return bars, {"alone": alone, "with beliefs, ratio check and verdicts": reading}
 
 
 def main(arguments: list[str]) -> int:
     """Measure, compare and keep."""
     parser = argparse.ArgumentParser(prog="benchmarks readout", allow_abbrev=False)
-    parser.add_argument("--users", type=int, default=USERS)
+    parser.add_argument("--users", type=int, default=USERS, help="of the Parquet file")
+    parser.add_argument("--rows", default=ROWS, help="millions of rows of events that Spark sums up, one after another")
+    parser.add_argument("--memory", default="4g", help="heap of Spark")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     asked, rest = parser.parse_known_args(arguments)
-    with TemporaryDirectory() as folder:
+    ways: dict[str, Callable[[Path], Measured]] = {"scan": scan, "peers": peers, "statistics": from_sums}
+    bars: list[Bar] = []
+    figures: dict[str, Any] = {"users": asked.users}
+    with TemporaryDirectory(dir=_scratch()) as folder:
         path = Path(folder) / "users.parquet"
-        make(path, asked.users)
-        bare(path)  # warms the page cache for all
-        plain, _ = timed(lambda: bare(path), REPEATS)
-        whole, found = timed(lambda: read(TRIAL, [ours(path)]), REPEATS)
-        known = ours(path)
-        alone, effects = timed(lambda: statistics_alone(known), 200)
-        reading, _ = timed(lambda: read(TRIAL, [known]), 20)
-        rows, fitted = timed(lambda: on_rows(path), 1)
-    worst = max(abs(one - other) for one, other in zip(effects, fitted, strict=True))
-    figures = {"users": asked.users, "bare": plain, "ours": whole, "read": reading, "rows": rows, "off": worst}
-    print({name: round(value, 6) for name, value in figures.items()}, "units", sum(found.arm_to_units.values()))
-    bars = [
-        Bar("scan and readings against the bare aggregate", whole / plain, 1.5, at_least=False),
-        Bar("against statsmodels on rows", rows / whole, 5.0),
-        Bar("ten comparisons from sums", alone * 1e3, 1.0, at_least=False, unit="ms"),
-        Bar("effects off those of least squares, standard errors", _off(found, effects, fitted), 0.1, at_least=False),
-    ]
+        if set(ways) & set(asked.only):
+            make(path, asked.users)
+            bare(path)  # warms the page cache for all
+        sizes = [round(float(size) * 1e6) for size in asked.rows.split(",")]
+        ways["spark"] = lambda path: readout_spark.bars(path.parent, sizes, asked.memory)
+        for name in asked.only:
+            found, said = ways[name](path)
+            print(name, said, flush=True)
+            bars += found
+            figures |= {name: said}
     return report("readout", bars, figures, rest)
 
 
-def _off(found: Readout, effects: list[float], fitted: list[float]) -> float:
-    """Say how far effects lie from those of least squares on two arms alone, which has coefficients of its own."""
-    errors = [finding.reading.standard_error for finding in found.findings]
-    return max(abs(one - other) / float(error) for one, other, error in zip(effects, fitted, errors, strict=True))
+def _scratch() -> Path:
+    folder = Path("build")
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _median(seconds: Iterable[float]) -> float:
+    return statistics.median(seconds)
 
 
 if __name__ == "__main__":

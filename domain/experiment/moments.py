@@ -92,16 +92,17 @@ def of_shifted_sums(columns: Sequence[str], count: float, origin: Vector, sums: 
     """Turn sums of (x - origin) and of (x - origin)(x - origin)', as an engine makes them, into moments.
 
     The nearer `origin` lies to the mean, the more of a variance survives: it loses about 2·log10(|mean - origin|/sd) of
-    double precision's 16 digits.
+    double precision's 16 digits.  What is not finite stays so, without a warning.
     """
     if not count:
         return empty(columns)
     away = sums / count
-    product = products - np.outer(away, away) * count
+    with np.errstate(invalid="ignore"):
+        product = products - np.outer(away, away) * count
+        mean, rest = _sum(origin, away)
     if (np.diag(product) < -1e-9 * np.abs(np.diag(products))).any():
         raise InvalidMoments(f"a sum of squares of {', '.join(columns)} is below what its sum implies")
     np.fill_diagonal(product, np.maximum(np.diag(product), 0.0))
-    mean, rest = _sum(origin, away)
     return Moments(tuple(columns), float(count), mean, product, rest)
 
 
