@@ -157,6 +157,7 @@ class KafkaTopic:
         found: list[Message] = []
         while len(found) < min(most, end - after):
             found += self._consumer.consume(min(most, end - after) - len(found), SECONDS)
+        self._consumer.unassign()  # else it asks the broker for more, fifty times a second, as long as it lives
         return [Kept(shard, record.offset + 1, record.item) for record in map(batches.record, found)]
 
     def event(self, records: Sequence[Kept]) -> dict[str, Any]:
