@@ -145,6 +145,47 @@ def test_a_listing_shows_every_key_once_in_order(cloud: Cloud, bucket: str, name
     assert held == [(key, len(b"content")) for key in keys]
 
 
+def test_a_listing_of_versions_shows_each_once_the_newest_first(cloud: Cloud) -> None:
+    s3, name = cloud.client("s3"), "test-versions"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    written = {key: [put(cloud, name, key, b"x" * n) for n in range(3)][::-1] for key in ("a/1", "a/2", "b&<c>")}
+    marker = s3.delete_object(Bucket=name, Key="a/2")["VersionId"]
+    everything = [(key, version) for key, some in written.items() for version in some]
+    everything.insert(3, ("a/2", marker))
+
+    for size in (1, 2, 1000):
+        pages = s3.get_paginator("list_object_versions").paginate(Bucket=name, MaxKeys=size)
+        shown = [one for page in pages for kind in ("Versions", "DeleteMarkers") for one in page.get(kind, ())]
+        assert {(one["Key"], one["VersionId"]) for one in shown} == set(everything)
+        assert len(shown) == len(everything)
+        latest = {one["Key"]: one["VersionId"] for one in shown if one["IsLatest"]}
+        assert latest == {key: some[0] for key, some in written.items()} | {"a/2": marker}
+    below = s3.list_object_versions(Bucket=name, Prefix="b")
+    assert [one["Size"] for one in below["Versions"]] == [2, 1, 0]
+    assert [one["Key"] for one in below["Versions"]] == ["b&<c>"] * 3
+
+
+def test_a_listing_goes_on_after_a_version_that_is_gone_meanwhile(cloud: Cloud) -> None:
+    """Whoever deletes what it lists must see the rest."""
+    s3, name = cloud.client("s3"), "test-versions-going"
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("a", "b", "c"):
+        put(cloud, name, key, b"x")
+    first = s3.list_object_versions(Bucket=name, MaxKeys=1)
+    s3.delete_object(Bucket=name, Key="a", VersionId=first["Versions"][0]["VersionId"])
+
+    markers = {"KeyMarker": first["NextKeyMarker"], "VersionIdMarker": first["NextVersionIdMarker"]}
+    rest = s3.list_object_versions(Bucket=name, **markers)
+
+    assert [one["Key"] for one in rest["Versions"]] == ["b", "c"]
+
+
+def put(cloud: Cloud, bucket: str, key: str, body: bytes) -> str:
+    return str(cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"])
+
+
 def test_a_listing_folds_folders(cloud: Cloud, bucket: str) -> None:
     for key in ("fold/a/1", "fold/a/2", "fold/b/1", "fold/c"):
         cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"")
