@@ -15,6 +15,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 
 # AWS Lambda Developer Guide, "Building Lambda functions with Python": the runtime includes boto3 and what it needs.
@@ -126,11 +127,16 @@ def _link(site: Path, distribution: metadata.Distribution, present: set[str]) ->
         names.add(_portable(name))
         if _portable(name) not in present and not _ONE_PLATFORM_S.search(name):
             continue  # the layer was trimmed of it
-        path = site / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        path.symlink_to(source)
+        _point(site / name, source)
+        if source.suffix == ".py" and (compiled := Path(cache_from_source(str(source)))).exists():
+            _point((site / name).parent / "__pycache__" / compiled.name, compiled)
     return names
+
+
+def _point(path: Path, source: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(source)
 
 
 def _files(distribution: metadata.Distribution) -> Iterator[tuple[metadata.PackagePath, Path]]:
