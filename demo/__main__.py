@@ -20,6 +20,7 @@ from demo.lake import output_of
 from demo.laptop import DemoFailed, laptop_cloud
 from demo.page import write_page
 from demo.progress import Progress
+from demo.publishing import Publishing
 from demo.sources import Clicks, Simulation, Source
 
 FOLDER = Path("build/demo")
@@ -56,13 +57,17 @@ def run(source: Source, broker: str, *, with_faults: bool) -> int:
             commit_all(laptop)
         with progress.step(f"run the day {source.day}"):
             bandit = Bandit(laptop, client_of(laptop, broker), output_of(laptop, "DecideUrl"))
-            execution = run_day(laptop, source.day, bandit.on_ended)
+            publishing = Publishing(laptop, source.day)
+            execution = run_day(laptop, source.day, (bandit.on_ended, publishing.on_ended))
             played = bandit.played()
             commit_all(laptop)  # what the bandit brought, so that nothing moves while people are erased
         with progress.step("ask the lake and the endpoint, judge, draw"):
             evidence = gather(Run(laptop, bucket, source, account, sent.accepted, execution, played))
             if with_faults:
                 evidence["faults"] = struck(laptop)
+        with progress.step("end what is published, judge it"):
+            published = publishing.gathered(FOLDER / "published")
+            evidence |= published | {"claims": [*evidence["claims"], *published["claims"]]}
         with progress.step("erase ten people, check their certificates"):
             erased = erase_people(laptop, source, FOLDER / "certificates")
             evidence |= erased | {"claims": [*evidence["claims"], *erased["claims"]]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -51,8 +51,8 @@ def commit_all(laptop: Laptop) -> int:
             return files
 
 
-def run_day(laptop: Laptop, day: date, on_ended: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Start the state machine for `day`, tell each state as it ends, also to `on_ended`; return the end."""
+def run_day(laptop: Laptop, day: date, on_ended: Sequence[Callable[[str], None]] = ()) -> dict[str, Any]:
+    """Start the state machine for `day`, tell each state as it ends, also to those `on_ended`; return the end."""
     machine = next(
         found["stateMachineArn"]
         for found in laptop.client("stepfunctions").list_state_machines()["stateMachines"]
@@ -68,8 +68,8 @@ def run_day(laptop: Laptop, day: date, on_ended: Callable[[str], None] | None = 
         ended = [state for state in states(laptop, started["executionArn"]) if state["ended"]]
         for state in ended[told:]:
             tell(f"{state['name']:<24} {state['ended'] - state['started']:6.1f} s")
-            if on_ended:
-                on_ended(state["name"])
+            for hear in on_ended:
+                hear(state["name"])
         told = len(ended)
         if execution["status"] != "RUNNING":
             break

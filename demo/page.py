@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from demo import erasure, experiment_page
+from demo import erasure, experiment_page, publishing_page
 from demo.pictures import Evidence, draw, thousands
 from domain.experiment.page.page import STYLE, rows
 
@@ -47,6 +47,7 @@ def render(evidence: Evidence, pictures: Sequence[str]) -> str:
         experiments=experiment_page.section(evidence),
         judgements=_judgements(evidence),
         predictions=_predictions(evidence),
+        published=publishing_page.section(evidence),
         erased=erasure.section(evidence),
         stacks=_stacks(evidence),
         tables="".join(_table(table) for table in evidence["tables"]),

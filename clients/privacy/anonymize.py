@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import boto3
@@ -14,6 +16,15 @@ from domain.privacy.anonymize.declaration import Publication, RefusedPublication
 from domain.publications import PUBLICATIONS
 
 JOB = "rivermill-anonymize"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A table as it was published: the bucket, the folder of its files, the job's report."""
+
+    bucket: str
+    prefix: str
+    report: dict[str, Any]
 
 
 def publication_of(name: str) -> Publication:
@@ -27,14 +38,20 @@ def publication_of(name: str) -> Publication:
 
 def lines(told: dict[str, Any]) -> Iterator[str]:
     """Tell a report: what the rows were, and what they are as published."""
-    before, after = told["before"], told["after"]
     yield f"{told['people']:,} people, {told['suppressed'] + told['left_out']:,} of them left out"
     yield f"{'':<34}{'as they were':>14}{'as published':>14}"
+    for name, before, after in measures(told):
+        yield f"{name:<34}{before:>14,.5g}{after:>14,.5g}"
+
+
+def measures(told: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
+    """Give each measure of a report by its name, before and after."""
+    before, after = told["before"], told["after"]
     for name, path in FIGURES.items():
-        yield f"{name:<34}{_at(before, path):>14,.5g}{_at(after, path):>14,.5g}"
-    for field in (name for name, value in before.items() if isinstance(value, dict) and "close" in value):
+        yield name, _at(before, path), _at(after, path)
+    for field in (name for name, value in before.items() if isinstance(value, Mapping) and "close" in value):
         for name, kind in (("values", "distinct"), ("by entropy", "entropy"), ("from all", "close")):
-            yield f"{f'{field}: {name}':<34}{before[field][kind]:>14,.5g}{after[field][kind]:>14,.5g}"
+            yield f"{field}: {name}", before[field][kind], after[field][kind]
 
 
 FIGURES = {
@@ -48,20 +65,25 @@ FIGURES = {
 }
 
 
-def _at(figures: dict[str, Any], path: str) -> float:
+def _at(figures: Mapping[str, Any], path: str) -> float:
     found: Any = figures
     for part in path.split("."):
         found = found[part]
     return float(found)
 
 
-def anonymize(name: str, day_text: str = "") -> None:
-    """Publish, and print the report and where the rows are."""
-    publication, day = publication_of(name), day_of(day_text)
+def publish(publication: Publication, day: date) -> Published:
+    """Have a table published; return where it lies and the report on it."""
     run = f"anonymize-{publication.name}-{day}"
     have_run(JOB, {"--publication": publication.name, "--day": day.isoformat(), "--run": run})
     bucket = boto3.client("glue").get_job(JobName=JOB)["Job"]["DefaultArguments"]["--bucket"]
     prefix = f"published/tables/{publication.name}/{day}/{run}/"
     body = boto3.client("s3").get_object(Bucket=bucket, Key=f"{prefix}report.json")["Body"]
-    print("\n".join(lines(json.load(body))))
-    print(f"s3://{bucket}/{prefix}")
+    return Published(bucket, prefix, json.load(body))
+
+
+def anonymize(name: str, day_text: str = "") -> None:
+    """Publish, and print the report and where the rows are."""
+    made = publish(publication_of(name), day_of(day_text))
+    print("\n".join(lines(made.report)))
+    print(f"s3://{made.bucket}/{made.prefix}")

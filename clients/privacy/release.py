@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
@@ -129,29 +130,63 @@ def spent(dataset: Dataset) -> ledger.Units:
     return ledger.spent_of(account)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """All questions of a dataset at an epsilon, over the rows up to the end of a day."""
+
+    dataset: Dataset
+    epsilon: float
+    day: date
+
+    @property
+    def planned(self) -> tuple[Plan, ...]:
+        """How each question will be answered."""
+        return plans(self.dataset, self.epsilon)
+
+    def answers(self) -> dict[str, list[dict[str, Any]]]:
+        """Read the answers that there are, by the question's name."""
+        return stored(self.dataset, self.planned, self.day)
+
+    def cost(self) -> ledger.Units:
+        """Say what would be spent now; refuse what is not left, or not worth it, before a job starts."""
+        before = spent(self.dataset)
+        if self.epsilon > self.dataset.epsilon:
+            raise ledger.exceeded(self.dataset, self.epsilon, before)
+        refuse_useless(self.dataset, self.planned, self.epsilon, ledger.left(self.dataset, before))
+        kept = self.answers()
+        cost = ledger.charge([plan for plan in self.planned if plan.question.name not in kept])
+        if not before + cost <= ledger.budget(self.dataset):
+            raise ledger.exceeded(self.dataset, self.epsilon, before)
+        return cost
+
+    def have(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the answers, and have the job make those that there are not yet."""
+        found = self.answers()
+        if len(found) == len(self.planned):
+            return found
+        name, day = self.dataset.name, self.day.isoformat()
+        run = f"release-{name}-{day}-{self.epsilon:g}"
+        have_run(JOB, {"--dataset": name, "--epsilon": repr(self.epsilon), "--day": day, "--run": run})
+        return self.answers()
+
+    def left(self) -> float:
+        """Say which epsilon would still fit."""
+        return ledger.left(self.dataset, spent(self.dataset))
+
+
 def release(dataset_name: str, epsilon_text: str, day_text: str = "", *, dry: bool = False) -> None:
     """Publish, and print: the error to expect, what is left, the answers; `dry` stops before anything is spent."""
-    dataset, epsilon, day = dataset_of(dataset_name), epsilon_from(epsilon_text), day_of(day_text)
-    before = spent(dataset)
-    if epsilon > dataset.epsilon:
-        raise ledger.exceeded(dataset, epsilon, before)
-    planned = plans(dataset, epsilon)
-    print("\n".join(foretold(planned, epsilon)))
-    answers = stored(dataset, planned, day)
-    refuse_useless(dataset, planned, epsilon, ledger.left(dataset, before))
-    cost = ledger.charge([plan for plan in planned if plan.question.name not in answers])
-    if not before + cost <= ledger.budget(dataset):
-        raise ledger.exceeded(dataset, epsilon, before)
-    print(f"  {ledger.left(dataset, before):g} of {dataset.epsilon:g} is left; this takes {share(dataset, cost):.3g} %")
+    wanted = Wanted(dataset_of(dataset_name), epsilon_from(epsilon_text), day_of(day_text))
+    dataset, epsilon = wanted.dataset, wanted.epsilon
+    if epsilon <= dataset.epsilon:
+        print("\n".join(foretold(wanted.planned, epsilon)))
+    cost = wanted.cost()
+    print(f"  {wanted.left():g} of {dataset.epsilon:g} is left; this takes {share(dataset, cost):.3g} %")
     if dry:
         return
-    if len(answers) < len(planned):
-        run = f"release-{dataset.name}-{day}-{epsilon:g}"
-        have_run(JOB, {"--dataset": dataset.name, "--epsilon": repr(epsilon), "--day": day.isoformat(), "--run": run})
-        answers = stored(dataset, planned, day)
-    print("\n".join(lines(planned, answers)))
-    rest = ledger.left(dataset, spent(dataset))
-    print(f"{ledger.place(dataset, day, epsilon)} in the lake's bucket; {rest:g} of {dataset.epsilon:g} is left")
+    print("\n".join(lines(wanted.planned, wanted.have())))
+    place = ledger.place(dataset, wanted.day, epsilon)
+    print(f"{place} in the lake's bucket; {wanted.left():g} of {dataset.epsilon:g} is left")
 
 
 def share(dataset: Dataset, cost: ledger.Units) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from demo.bounded import drawn
 from domain.privacy.release.answers import Key, answer, exact
 from domain.privacy.release.declaration import Kind, Question
 from domain.privacy.release.plan import Part, plans
@@ -128,6 +129,18 @@ def test_a_subject_counts_with_so_many_rows_in_so_many_groups(spark: SparkSessio
     assert max(seen.values()) <= rows
     assert Counter(user for user, _ in seen)["a"] == groups
     assert {user for user, _ in seen} == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize("by", [(), ("country",)])
+def test_the_rows_that_count_can_be_drawn_again_without_spark(spark: SparkSession, by: tuple[str, ...]) -> None:
+    rows = [session(place, *row) for place, row in enumerate(ROWS)]
+    question = asked(Kind.COUNT, by=by)
+    dataset = any_dataset(question, rows_per_subject=1, groups_per_subject=1)
+    kept = release.bounded(release.grouped(framed(spark, SESSIONS.columns, rows), question), dataset, question)
+
+    assert {row["session_id"] for row in kept.collect()} == {
+        row["session_id"] for row in drawn(dataset, question, rows)
+    }
 
 
 def test_to_remove_a_person_changes_no_row_of_another(spark: SparkSession) -> None:
