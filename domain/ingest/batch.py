@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -11,15 +11,13 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from domain.contract.arrow import arrow_schema
-from domain.ingest import bulk, columnar
+from domain.ingest import bulk, columnar, kernels
 from domain.ingest.contract import BrokenContract, Valid, check
 from domain.ingest.kinds import Arrived, Events, events_of
 from domain.ingest.undeclared import Undeclared
-from domain.tables import QUARANTINE, RAW, TABLES, UNDECLARED, Table
+from domain.raw import QUARANTINE, RAW, UNDECLARED, Table
 
 ROWS_PER_GROUP = 100_000
 SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order stream order
@@ -29,17 +27,22 @@ FAULTS = 2_000
 SAMPLE = 256
 """Rows that tell whether a column repeats itself."""
 
-SOUGHT = {"event_id", "sequence"} | {name for table in TABLES for name in (*table.sort, table.partition.column)}
-"""Columns by which rows are looked for: only they have least and greatest values in the footer, a sixth of the time.
+LANDED = (*RAW.values(), UNDECLARED, QUARANTINE)
+SCHEMAS: dict[str, pa.Schema] = {table.full_name: arrow_schema(table.columns) for table in LANDED}
 
-Registering a file takes its partition from these values.
-"""
+__all__ = ["SCHEMAS", "SEQUENCE_DIGITS", "Arrived", "Part", "Sorted", "encode", "sort", "sought"]
 
-SCHEMAS: dict[str, pa.Schema] = {
-    table.full_name: arrow_schema(table.columns) for table in (*RAW.values(), UNDECLARED, QUARANTINE)
-}
 
-__all__ = ["SCHEMAS", "SEQUENCE_DIGITS", "Arrived", "Part", "Sorted", "encode", "sort"]
+def sought(*tables: Table) -> frozenset[str]:
+    """Name the columns by which rows are looked for: only they have least and greatest values in the footer.
+
+    Of all columns these would take a sixth of the time.  Registering a file takes its partition from them.
+    """
+    names = {name for table in tables for name in (*table.sort, table.partition.column)}
+    return frozenset({"event_id", "sequence", "shard"} | names)
+
+
+SOUGHT = sought(*LANDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,7 @@ class Sorted:
     events: int
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """Rows of one event: the number and the record of each, and the event's own columns."""
 
     numbers: Sequence[int]
@@ -71,8 +73,7 @@ class Chunk:
     columns: dict[str, pa.Array | pa.ChunkedArray]
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """An event that is set aside: its number, its record, its bytes, and what is wrong with it."""
 
     number: int
@@ -81,8 +82,7 @@ class Fault:
     fault: BrokenContract
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A columnar frame: the number of its first event, its record, and its columns."""
 
     number: int
@@ -90,8 +90,7 @@ class Held:
     frame: columnar.Opened
 
 
-@dataclass(frozen=True, slots=True)
-class Arrivals:
+class Arrivals(msgspec.Struct, frozen=True):
     """When and where each record came in, as columns, and the day of each."""
 
     shard: str
@@ -133,7 +132,7 @@ def arrivals(records: Sequence[Arrived], shard: str) -> Arrivals:
     """Lay out when and where records came in."""
     moments = [record.arrived_at for record in records]
     seconds = pa.array([moment.timestamp() for moment in moments], pa.float64())  # 53 bits tell microseconds till 2255
-    micros = pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64())
+    micros = kernels.cast(kernels.rounded(kernels.multiply(seconds, 1e6)), pa.int64())
     return Arrivals(
         shard=shard,
         moments=micros.view(bulk.MOMENT),
@@ -197,7 +196,7 @@ def framed(
 def gathered(some: Sequence[Held], came: Arrivals, faults: Aside, beyond: Undeclared) -> tuple[str, Chunk]:
     """Read frames of one layout; raises BrokenContract if the bytes of one are bad."""
     owners = [held.owner for held in some for _ in range(len(held.frame.table))]
-    read = columnar.read([held.frame for held in some], came.moments.take(pa.array(owners, pa.int32())))
+    read = columnar.read([held.frame for held in some], kernels.take(came.moments, kernels.places(owners)))
     numbers = [number for held in some for number in range(held.number, held.number + len(held.frame.table))]
     for row, payload, fault in read.faults:
         faults.add(Fault(numbers[row], owners[row], payload, fault))
@@ -239,8 +238,8 @@ def merged(chunks: Sequence[Chunk]) -> Chunk:
     if all(one.numbers[-1] < other.numbers[0] for one, other in pairwise(chunks)):
         return Chunk(numbers, owners, joined)
     order = sorted(range(len(numbers)), key=numbers.__getitem__)
-    places = pa.array(order, pa.int32())
-    joined = {name: column.combine_chunks().take(places) for name, column in joined.items()}
+    places = kernels.places(order)
+    joined = {name: kernels.take(column.combine_chunks(), places) for name, column in joined.items()}
     return Chunk([numbers[place] for place in order], [owners[place] for place in order], joined)
 
 
@@ -320,7 +319,7 @@ def taken(column: pa.Array, owners: Sequence[int]) -> pa.Array:
     """Give each event what its record has."""
     if len(owners) == len(column) and owners == list(range(len(column))):
         return column
-    return column.take(pa.array(owners, pa.int32()))
+    return kernels.take(column, kernels.places(owners))
 
 
 def picked(values: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
@@ -328,25 +327,17 @@ def picked(values: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
     return values if len(rows) == len(values) else [values[row] for row in rows]
 
 
-def encode(rows: pa.Table) -> bytes:
-    """Write rows as a Parquet file."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
-        sink,
-        compression="zstd",
-        row_group_size=ROWS_PER_GROUP,
-        use_dictionary=repeating(rows),
-        write_statistics=[name for name in rows.column_names if name in SOUGHT],
-    )
-    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow is untyped
+def encode(rows: pa.Table, bounded: Collection[str] = SOUGHT) -> bytes:
+    """Write rows as a Parquet file, some of its columns with bounds in the footer."""
+    bounds = [name for name in rows.column_names if name in bounded]
+    return kernels.parquet(rows, ROWS_PER_GROUP, repeating(rows), bounds)
 
 
 def repeating(rows: pa.Table) -> list[str]:
     """Name the columns whose values repeat; a dictionary of those that do not costs time and bytes."""
     most = min(SAMPLE, rows.num_rows) // 2
     columns = zip(rows.column_names, rows.columns, strict=True)
-    return [name for name, column in columns if not len(column) or len(sample(column).unique()) <= most]
+    return [name for name, column in columns if not len(column) or len(kernels.unique(sample(column))) <= most]
 
 
 def sample(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

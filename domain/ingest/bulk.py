@@ -7,17 +7,16 @@ import gc
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import UNSET, UnsetType
 
 from domain.contract.arrow import TYPES
 from domain.events import EVENTS, Event
+from domain.ingest import kernels
 from domain.ingest.contract import quotes_of, value_type
 from domain.ingest.limits import EARLIEST, LARGEST_RECORD, LEAD
 from domain.ingest.values import Flags, Numbers, Optional, Texts, Values
@@ -36,8 +35,7 @@ SHORTEST, LONGEST = len("2026-03-01T12:00:00Z"), len("2026-03-01T12:00:00.123456
 Fields = Mapping[str, Sequence[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(msgspec.Struct, frozen=True):
     """An event as it stands in a record, its times still text; and the quotation marks that its required fields take.
 
     An optional field left out is UNSET and takes none; one that is null takes those of its name.
@@ -75,8 +73,7 @@ class Group:
         return {name: values.said for name, values in self.optional.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Bunch:
+class Bunch(msgspec.Struct, frozen=True):
     """Events of one kind: which of the payloads they are, in order, and their columns."""
 
     event: str
@@ -123,7 +120,7 @@ def _read(payloads: Sequence[bytes], arrived: pa.Array) -> tuple[list[Bunch], li
 def quotes(whole: bytes) -> int:
     """Count the quotation marks in bytes, as Arrow compares many at once."""
     marks = pa.Array.from_buffers(pa.uint8(), len(whole), [None, pa.py_buffer(whole)])
-    return pc.sum(pc.equal(marks, QUOTE), min_count=0).as_py()  # type: ignore[no-any-return]  # pyarrow is untyped
+    return int(kernels.total(kernels.equal(marks, QUOTE)))
 
 
 def decode(payloads: Sequence[bytes], doubts: set[int]) -> list[Group]:
@@ -220,14 +217,14 @@ def lay_out(some: Group, arrived: pa.Array, extra: set[int]) -> tuple[Bunch, lis
     columns = {name: values.column() for name, values in some.values.items()}
     columns |= {name: times(columns[name]) for name in wire.times}
     columns["version"] = pa.repeat(pa.scalar(wire.event.version, pa.int64()), len(rows))
-    came = arrived if len(rows) == len(arrived) else arrived.take(pa.array(rows, pa.int32()))
+    came = arrived if len(rows) == len(arrived) else kernels.take(arrived, kernels.places(rows))
     for name in wire.times:
         doubted |= unsound(columns[name], came)
     if not doubted:
         return Bunch(wire.event.name, rows, columns), []
     kept = [place for place in range(len(rows)) if place not in doubted]
-    places = pa.array(kept, pa.int32())
-    columns = {name: column.take(places) for name, column in columns.items()}
+    places = kernels.places(kept)
+    columns = {name: kernels.take(column, places) for name, column in columns.items()}
     return Bunch(wire.event.name, [rows[place] for place in kept], columns), [rows[place] for place in doubted]
 
 
@@ -242,7 +239,7 @@ def times(written: pa.Array) -> pa.Array:
     """Read moments, null where a text is none."""
     if is_common(written):
         try:
-            return pc.cast(written, MOMENT)
+            return kernels.cast(written, MOMENT)
         except pa.ArrowInvalid:  # such as the 30th of February: read one by one to find it
             pass
     return pa.array(list(map(moment, written.to_pylist())), MOMENT)
@@ -254,9 +251,9 @@ def is_common(written: pa.Array) -> bool:
     What Arrow reads as a moment and is so long and ends so is of the form 2026-03-01T12:00:00.123456Z, with up to six
     digits of a second, and no other.
     """
-    extent = pc.min_max(pc.binary_length(written))
+    extent = kernels.min_max(kernels.binary_length(written))
     shortest, longest = extent["min"].as_py() or 0, extent["max"].as_py() or 0
-    return bool(shortest >= SHORTEST and longest <= LONGEST and pc.all(pc.ends_with(written, "Z")).as_py())
+    return bool(shortest >= SHORTEST and longest <= LONGEST and kernels.holds(kernels.ends_with(written, "Z")))
 
 
 def moment(text: str) -> datetime | None:
@@ -269,9 +266,10 @@ def moment(text: str) -> datetime | None:
 
 def unsound(moments: pa.Array, arrived: pa.Array) -> set[int]:
     """Find the places of moments that are none, too early, or ahead of their arrival."""
-    latest = pc.add(arrived, pa.scalar(LEAD, pa.duration("us")))
-    sound = pc.and_(pc.greater_equal(moments, pa.scalar(EARLIEST, MOMENT)), pc.less_equal(moments, latest))
-    if moments.null_count == 0 and pc.all(sound).as_py():
+    latest = kernels.add(arrived, pa.scalar(LEAD, pa.duration("us")))
+    not_early = kernels.greater_equal(moments, pa.scalar(EARLIEST, MOMENT))
+    sound = kernels.both(not_early, kernels.less_equal(moments, latest))
+    if moments.null_count == 0 and kernels.holds(sound):
         return set()
     return {place for place, holds in enumerate(sound.to_pylist()) if not holds}
 

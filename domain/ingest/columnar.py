@@ -5,17 +5,16 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite as is_finite
 from typing import Any
 
+import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from domain.contract.arrow import TYPES
 from domain.events import Event
-from domain.ingest import ipc
+from domain.ingest import ipc, kernels
 from domain.ingest.contract import ENVELOPE, LARGEST_FLOAT, BrokenContract, Reason, check_document, find_shape
 from domain.ingest.frames import Frame
 from domain.ingest.limits import EARLIEST, LEAD, LONGEST_VALUE
@@ -28,8 +27,7 @@ CHARACTER = 4
 """Bytes of a character in UTF-8 at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(msgspec.Struct, frozen=True):
     """How a schema lays an event out: the places of its columns, which optional ones are absent, and of all others."""
 
     event: type[Event]
@@ -39,8 +37,7 @@ class Layout:
     undeclared: list[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A frame's table, and the columns that its contract does not declare; the bytes in them are not yet checked."""
 
     layout: Layout
@@ -48,8 +45,7 @@ class Opened:
     undeclared: pa.Table
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(msgspec.Struct, frozen=True):
     """What frames of one event held: the rows that keep the contract and their columns, and those set aside as JSON."""
 
     event: str
@@ -106,8 +102,8 @@ def read(frames: Sequence[Opened], arrived: pa.Array) -> Read:
     faults = list(faulty(event, columns, doubts, arrived))
     broken = {row for row, _, _ in faults}
     rows = [row for row in range(count) if row not in broken]
-    places = pa.array(rows, pa.int32())
-    return Read(event.name, rows, {name: column.take(places) for name, column in columns.items()}, faults)
+    places = kernels.places(rows)
+    return Read(event.name, rows, {name: kernels.take(column, places) for name, column in columns.items()}, faults)
 
 
 def columns_of(frames: Sequence[Opened], layout: Layout) -> dict[str, pa.Array]:
@@ -160,11 +156,11 @@ def doubtful(event: type[Event], columns: dict[str, pa.Array], arrived: pa.Array
         sound
         for column in event.columns()
         for sound in checks(column, columns[column.name], arrived)
-        if not pc.all(sound, min_count=0).as_py()
+        if not kernels.holds(sound)
     ]
     if not held:
         return []
-    return [row for row, sound in enumerate(functools.reduce(pc.and_, held).to_pylist()) if not sound]
+    return [row for row, sound in enumerate(functools.reduce(kernels.both, held).to_pylist()) if not sound]
 
 
 def checks(column: Column, values: pa.Array, arrived: pa.Array) -> Iterator[pa.Array]:
@@ -172,7 +168,7 @@ def checks(column: Column, values: pa.Array, arrived: pa.Array) -> Iterator[pa.A
     if column.required and values.null_count:
         yield values.is_valid()
     for sound in bounds(column, values, arrived):
-        yield pc.fill_null(sound, True) if values.null_count else sound
+        yield kernels.or_else(sound, True) if values.null_count else sound
 
 
 def bounds(column: Column, values: pa.Array, arrived: pa.Array) -> Iterator[pa.Array]:
@@ -180,8 +176,8 @@ def bounds(column: Column, values: pa.Array, arrived: pa.Array) -> Iterator[pa.A
     if column.kind is str:
         yield from texts(column, values)
     elif column.kind is datetime:
-        yield pc.greater_equal(values, pa.scalar(EARLIEST, values.type))
-        yield pc.less_equal(values, pc.add(arrived, LEAD_SCALAR))
+        yield kernels.greater_equal(values, pa.scalar(EARLIEST, values.type))
+        yield kernels.less_equal(values, kernels.add(arrived, LEAD_SCALAR))
     else:
         yield from numbers(column, values)
 
@@ -189,36 +185,37 @@ def bounds(column: Column, values: pa.Array, arrived: pa.Array) -> Iterator[pa.A
 def numbers(column: Column, values: pa.Array) -> Iterator[pa.Array]:
     """Say of each number whether it is within its bounds; nothing if the least and the greatest are."""
     stated = column.field
-    if column.kind is float and not is_finite(pc.sum(values, min_count=0).as_py()):
-        yield pc.less_equal(pc.abs(values), LARGEST_FLOAT)  # neither infinite nor NaN, which is not below anything
+    if column.kind is float and not is_finite(kernels.total(values)):
+        # Neither infinite nor NaN, which is not below anything.
+        yield kernels.less_equal(kernels.absolute(values), LARGEST_FLOAT)
     if stated.minimum is stated.above is stated.maximum is None or len(values) == values.null_count:
         return
-    extent = pc.min_max(values)
+    extent = kernels.min_max(values)
     least, most = extent["min"].as_py(), extent["max"].as_py()
     if stated.minimum is not None and not least >= stated.minimum:
-        yield pc.greater_equal(values, stated.minimum)
+        yield kernels.greater_equal(values, stated.minimum)
     if stated.above is not None and not least > stated.above:
-        yield pc.greater(values, stated.above)
+        yield kernels.greater(values, stated.above)
     if stated.maximum is not None and not most <= stated.maximum:
-        yield pc.less_equal(values, stated.maximum)
+        yield kernels.less_equal(values, stated.maximum)
 
 
 def texts(column: Column, values: pa.Array) -> Iterator[pa.Array]:
     """Say of each text whether it is one of its choices, as long as it may be, and without NUL."""
     stated = column.field
     if stated.choices:
-        yield pc.is_in(values, pa.array(stated.choices, pa.string()))
+        yield kernels.is_in(values, pa.array(stated.choices, pa.string()))
         return
     least, most = stated.min_length or 0, stated.max_length
-    extent = pc.min_max(pc.binary_length(values))  # a character is one byte or more, up to four
+    extent = kernels.min_max(kernels.binary_length(values))  # a character is one byte or more, up to four
     shortest, longest = extent["min"].as_py() or 0, extent["max"].as_py() or 0
     if shortest < CHARACTER * least - CHARACTER + 1 or (most is not None and longest > most):
-        length = pc.utf8_length(values)
-        yield pc.greater_equal(length, least)
+        length = kernels.utf8_length(values)
+        yield kernels.greater_equal(length, least)
         if most is not None:
-            yield pc.less_equal(length, most)
+            yield kernels.less_equal(length, most)
     if holds_nul(values):  # one search of all text: a search of each takes a hundred times that
-        yield pc.invert(pc.match_substring(values, "\0"))
+        yield kernels.invert(kernels.contains(values, "\0"))
 
 
 def holds_nul(values: pa.Array) -> bool:
@@ -227,7 +224,7 @@ def holds_nul(values: pa.Array) -> bool:
     if not text:
         return False
     octets = pa.Array.from_buffers(pa.uint8(), text.size, [None, text])
-    return bool(pc.min(octets).as_py() == 0)
+    return bool(kernels.min_max(octets)["min"].as_py() == 0)
 
 
 def faulty(

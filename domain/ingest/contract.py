@@ -6,7 +6,6 @@ import functools
 import json
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
 from typing import Annotated, Any, Literal
@@ -69,8 +68,7 @@ class BrokenContract(ValueError):
         self.value = value
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """What an event's values must look like, and how many quotation marks its required fields take on the wire."""
 
     event: type[Event]
@@ -81,8 +79,7 @@ class Shape:
     optional_quotes: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Valid:
+class Valid(msgspec.Struct, frozen=True):
     """A record that keeps its contract, and which of its fields the contract does not declare."""
 
     event: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
@@ -25,8 +24,7 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
 
 
-@dataclass(slots=True)
-class Events:
+class Events(msgspec.Struct):
     """What records held, each event numbered in the order in which it came.
 
     `payloads` are events in JSON, `numbers` their numbers and `owners` the record of each; `tables` are columnar frames
@@ -34,12 +32,12 @@ class Events:
     what all of them take.
     """
 
-    payloads: list[bytes] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    owners: list[int] = field(default_factory=list)
-    tables: list[tuple[int, int, frames.Frame]] = field(default_factory=list)
-    faults: list[tuple[int, int, BrokenContract]] = field(default_factory=list)
-    packed: dict[int, int] = field(default_factory=dict)
+    payloads: list[bytes] = msgspec.field(default_factory=list)
+    numbers: list[int] = msgspec.field(default_factory=list)
+    owners: list[int] = msgspec.field(default_factory=list)
+    tables: list[tuple[int, int, frames.Frame]] = msgspec.field(default_factory=list)
+    faults: list[tuple[int, int, BrokenContract]] = msgspec.field(default_factory=list)
+    packed: dict[int, int] = msgspec.field(default_factory=dict)
     total: int = 0
     unreadable: int = 0
     size: int = 0

@@ -26,7 +26,7 @@ from domain.ingest.receipts import (
     shard_prefix,
     total,
 )
-from domain.tables import Table
+from domain.raw import Table
 
 ROOT = "landing/"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from domain.ingest import kernels
 
 LATE = timedelta(hours=1)
 """An event that arrived longer than this after it happened came late; it lands in its own day all the same."""
@@ -21,5 +22,5 @@ def late(rows: pa.Table) -> int:
     """
     if "event_time" not in rows.column_names:
         return 0
-    delay = pc.subtract(rows["arrived_at"], rows["event_time"])
-    return int(pc.sum(pc.greater(delay, pa.scalar(LATE)), min_count=0).as_py())
+    delay = kernels.subtract(rows["arrived_at"], rows["event_time"])
+    return int(kernels.total(kernels.greater(delay, pa.scalar(LATE))))

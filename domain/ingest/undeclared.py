@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, field, fields
 from typing import Any
 
 import msgspec
@@ -28,8 +27,7 @@ Places = tuple[Sequence[int], Sequence[int], Sequence[int]]
 RAW: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """An undeclared value as JSON text, its field, and whose and which event's it is."""
 
     event: str
@@ -39,12 +37,11 @@ class Said:
     value: str
 
 
-@dataclass(slots=True)
-class Undeclared:
+class Undeclared(msgspec.Struct):
     """Undeclared values of a batch, and how many fields there were by event, also of those that are not kept."""
 
-    ignored: Counter[str] = field(default_factory=Counter)
-    values: list[tuple[int, int, Said]] = field(default_factory=list)
+    ignored: Counter[str] = msgspec.field(default_factory=Counter)
+    values: list[tuple[int, int, Said]] = msgspec.field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
@@ -79,8 +76,8 @@ class Undeclared:
     def columns(self) -> tuple[list[int], list[int], dict[str, list[str]]]:
         """Lay the values out in the order of their events: numbers, records, columns."""
         ordered = sorted(self.values, key=lambda each: each[0])
-        rows = zip(*(astuple(said) for _, _, said in ordered), strict=True)
-        columns = {each.name: list(column) for each, column in zip(fields(Said), rows, strict=True)}
+        rows = zip(*(msgspec.structs.astuple(said) for _, _, said in ordered), strict=True)
+        columns = {name: list(column) for name, column in zip(Said.__struct_fields__, rows, strict=True)}
         return [number for number, _, _ in ordered], [owner for _, owner, _ in ordered], columns
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from msgspec import UNSET
+from msgspec import UNSET, Struct, field
+
+from domain.ingest import kernels
 
 BETWEEN = "\0"
 """Stands between texts, so none may hold it."""
@@ -31,8 +31,7 @@ class Values(Protocol):
         """Lay out what was added."""
 
 
-@dataclass(slots=True)
-class Numbers:
+class Numbers(Struct):
     """Numbers of 64 bits, none of them null.
 
     >>> gathered = Numbers(pa.float64(), "d")
@@ -54,8 +53,7 @@ class Numbers:
         return pa.Array.from_buffers(self.kind, len(self.packed) // 8, [None, pa.py_buffer(self.packed)])
 
 
-@dataclass(slots=True)
-class Flags:
+class Flags(Struct):
     """Truths, none of them null."""
 
     packed: bytearray = field(default_factory=bytearray)
@@ -67,11 +65,10 @@ class Flags:
     def column(self) -> pa.Array:
         """Lay them out."""
         octets = pa.Array.from_buffers(pa.uint8(), len(self.packed), [None, pa.py_buffer(self.packed)])
-        return pc.cast(octets, pa.bool_())
+        return kernels.cast(octets, pa.bool_())
 
 
-@dataclass(slots=True)
-class Texts:
+class Texts(Struct):
     """Texts without NUL, none of them null.
 
     >>> gathered = Texts()
@@ -91,13 +88,12 @@ class Texts:
         """Cut them where NUL is; each piece begins with one, which goes."""
         written = BETWEEN.join((*self.joined, "")).encode()
         octets = pa.Array.from_buffers(pa.uint8(), len(written), [None, pa.py_buffer(written)])
-        cuts = pc.cast(pc.indices_nonzero(pc.equal(octets, CUT)), pa.int32())
+        cuts = kernels.cast(kernels.indices_nonzero(kernels.equal(octets, CUT)), pa.int32())
         pieces = pa.Array.from_buffers(pa.string(), len(cuts) - 1, [None, cuts.buffers()[1], octets.buffers()[1]])
-        return pc.ascii_ltrim(pieces, BETWEEN)
+        return kernels.left_trimmed(pieces, BETWEEN)
 
 
-@dataclass(slots=True)
-class Optional:
+class Optional(Struct):
     """Values of any kind, some of them null or UNSET."""
 
     kind: pa.DataType

@@ -14,7 +14,7 @@ from pyiceberg.catalog import Catalog
 
 from domain.contract.arrow import arrow_schema
 from domain.ingest.asked import Window
-from domain.ingest.batch import encode
+from domain.ingest.batch import encode, sought
 from domain.tables import Table
 from lambdas.ingest.bucket import Bucket
 from lambdas.ingest.registration import describe
@@ -54,7 +54,7 @@ def replace(catalog: Catalog, bucket: Bucket, table: Table, rows: Sequence[Mappi
 def write(bucket: Bucket, table: Table, rows: pa.Table) -> str:
     """Write a data file and return its address."""
     key = f"{table.prefix}data/{uuid.uuid4().hex}.parquet"
-    bucket.put(key, encode(rows))
+    bucket.put(key, encode(rows, sought(table)))
     return f"s3://{bucket.name}/{key}"
 
 
