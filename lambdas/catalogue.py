@@ -15,8 +15,8 @@ from pyiceberg.typedef import EMPTY_DICT, Properties
 ARROW_SETTINGS = ("s3.", "client.")  # what Arrow's client of S3 is made of; the rest of a table's properties is its own
 
 
-def open_catalogue() -> Catalog:
-    """Open the Glue catalogue.
+def open_catalogue(**properties: str) -> Catalog:
+    """Open the Glue catalogue, with properties of pyiceberg if any.
 
     Its client never repeats a call by itself: an answer that was lost, repeated, comes back as a conflict with
     ourselves, on which pyiceberg would remove the files of a commit that stands.
@@ -24,7 +24,7 @@ def open_catalogue() -> Catalog:
     glue = boto3.client("glue", config=Config(retries={"total_max_attempts": 1}))
     # Arrow's S3 client does not read AWS_ENDPOINT_URL; boto3's does, and knows the region's own endpoint otherwise.
     where = {"s3.region": glue.meta.region_name, "s3.endpoint": boto3.client("s3").meta.endpoint_url}
-    return GlueCatalog("lake", glue, **where, **{"py-io-impl": f"{__name__}.{SharedArrow.__name__}"})
+    return GlueCatalog("lake", glue, **where, **{"py-io-impl": f"{__name__}.{SharedArrow.__name__}"} | properties)
 
 
 class SharedArrow(PyArrowFileIO):

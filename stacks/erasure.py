@@ -11,8 +11,7 @@ from stacks.daily import LAMBDA_FAULTS, choice, retry, task
 State = dict[str, Any]
 
 TURN_SECONDS = 15
-QUIET_SECONDS = 5
-TABLES_AT_ONCE = 4
+BATCHES_AT_ONCE = 4
 SECONDS = 920  # a step takes a function's 15 minutes at most
 BUSY = "Lambda.TooManyRequestsException"
 
@@ -62,24 +61,23 @@ def settling(learns: bool) -> dict[str, State]:
 
 
 def removing() -> dict[str, State]:
-    """Find, forget in key-value stores, and remove from the tables, some at a time."""
-    each = step("table", {"job.$": "$.job", "name.$": "$.name", "column.$": "$.column"}, "done", None)
+    """Find, forget in key-value stores, and remove from the tables, small ones together."""
+    each = step("tables", {"job.$": "$.job", "tables.$": "$.tables"}, "done", None)
     return {
         "Find": step("find", {"job.$": "$.job"}, "found", "Forget"),
         "Forget": step("forget", {"job.$": "$.job"}, "forgotten", "Tables"),
         "Tables": {
             "Type": "Map",
-            "ItemsPath": "$.found.Payload.tables",
+            "ItemsPath": "$.found.Payload.batches",
             "ItemSelector": {
                 "job.$": "$.job",
-                "name.$": "$$.Map.Item.Value.name",
-                "column.$": "$$.Map.Item.Value.column",
+                "tables.$": "$$.Map.Item.Value.tables",
             },
-            "MaxConcurrency": TABLES_AT_ONCE,
+            "MaxConcurrency": BATCHES_AT_ONCE,
             "ItemProcessor": {
                 "ProcessorConfig": {"Mode": "INLINE"},
-                "StartAt": "Table",
-                "States": {"Table": each},
+                "StartAt": "Batch",
+                "States": {"Batch": each},
             },
             "ResultPath": "$.tables",
             "Catch": FAILED,
@@ -131,7 +129,7 @@ def quiet(ask: str, judge: str, pause: str, after: str) -> dict[str, State]:
     return {
         ask: step("quiet", {"job.$": "$.job", "since.$": "$.since"}, "quiet", judge),
         judge: choice({"Variable": "$.quiet.Payload.quiet", "BooleanEquals": True, "Next": after}, default=pause),
-        pause: wait(QUIET_SECONDS, ask),
+        pause: {"Type": "Wait", "SecondsPath": "$.quiet.Payload.wait", "Next": ask},
     }
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def certificate(
         "models": notes.get("models", []),
         "still_held_until": [horizon.said() for horizon in retention.horizons(at)],
         "policy_digest": policy_digest(),
-        "code_digest": code_digest(sources()),
+        "code_digest": code(),
     }
 
 
@@ -71,6 +72,12 @@ def removed(notes: Mapping[str, Any]) -> dict[str, int]:
         place = key.partition("/")[0]
         counted[place] = counted.get(place, 0) + 1
     return counted
+
+
+@cache
+def code() -> str:
+    """Digest the code that erases."""
+    return code_digest(sources())
 
 
 def sources() -> Iterator[tuple[str, bytes]]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-import boto3
 import pyarrow as pa
 from botocore.exceptions import ClientError
 
 from domain.ingest.conservation import ERASED_PLACES
 from domain.privacy.erasures import Retention
 from domain.tables import QUARANTINE
-from lambdas.catalogue import open_catalogue
 from lambdas.privacy import held, lineage, quarantine, stored
 from lambdas.privacy.certify import Signer, certificate
 from lambdas.privacy.erasures import Erasures, Lock
+from lambdas.privacy.files import catalogue, client
 from lambdas.privacy.objects import Place, write
 from lambdas.privacy.people import People, Person
 from lambdas.privacy.purge import purge
@@ -39,13 +40,19 @@ IN_FLIGHT = timedelta(hours=24)
 FENCE = timedelta(seconds=10)
 """After this long no consumer lands a record that it read before a person was denied: each looks before its receipt."""
 
+PAUSE_SECONDS = 5
+"""After this long it is worth to look again whether a Spark job has ended."""
+
+TOGETHER_BYTES = 256 << 20
+"""So many bytes of tables are gone through in one invocation, at most, unless one table alone is larger."""
+
+TABLES_AT_ONCE = 4
 MARGIN_MS = 90_000
 MOST_ROUNDS = 10
 ACTIVE = ("STARTING", "RUNNING", "STOPPING", "WAITING")
 
 settings = cache(ErasureSettings.read)
-client = cache(boto3.client)
-catalog = cache(open_catalogue)
+catalog = cache(catalogue)
 
 Event = Mapping[str, Any]
 
@@ -109,11 +116,16 @@ def runs(execution: str) -> bool:
 
 
 def quiet(event: Event, _: Context) -> dict[str, Any]:
-    """Tell whether all that was under way at a moment has ended, and consumers have looked at the deny-list since."""
+    """Tell whether all that was under way at a moment has ended, and consumers have looked at the deny-list since.
+
+    If not, say how many seconds it is worth to wait.
+    """
     since, table = moment(event["since"]), erasures()
     going = [job for job in filter(None, settings().jobs.split(",")) if is_going(job, since)]
     denied = max(moment(table.standing(digest)["at"]) for digest in table.members(event["job"]))
-    return {"quiet": _now() >= denied + FENCE and not going, "going": going}
+    fenced = math.ceil((denied + FENCE - _now()).total_seconds())
+    wait = max(fenced, PAUSE_SECONDS if going else 0, 0)
+    return {"quiet": not wait, "going": going, "wait": wait}
 
 
 def moment(said: str) -> datetime:
@@ -130,26 +142,44 @@ def is_going(job: str, since: datetime) -> bool:
 def find(event: Event, _: Context) -> dict[str, Any]:
     """Count what tables hold, mark the models that learned from it, and name the tables to go through."""
     table, job, people = erasures(), event["job"], people_of(event["job"])
-    columns = held.subject_tables(catalog())
-    for name, column in columns.items():
-        table.note(job, f"held/{name}", held.held(catalog().load_table(name), column, people), once=True)
-    rows = quarantine.held(catalog().load_table(QUARANTINE.full_name), people, opened)
-    table.note(job, f"held/{QUARANTINE.full_name}", rows, once=True)
-    account(job, columns, people)
+    tables = held.subject_tables(catalog())
+    columns = {name: held.column_of(name, table) for name, table in tables.items()}
+    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+        rows = pool.map(lambda name: held.looked_up(tables[name], str(columns[name]), people), tables)
+        found = dict(zip(tables, rows, strict=True))
+    aside = catalog().load_table(QUARANTINE.full_name)
+    found[QUARANTINE.full_name] = quarantine.looked_up(aside, people, opened)
+    for name, here in found.items():
+        table.note(job, f"held/{name}", here.rows, once=True)
+    account(job, {name: here.places for name, here in found.items() if here.places})
     by = (_now() + timedelta(days=int(settings().erasure_max_days))).date()
     group = settings().model_package_group
     marked = lineage.mark(client("sagemaker"), catalog(), group, people, job=job, by=by)
     table.note(job, "models", lineage.said(marked), once=True)
-    return {"tables": [*({"name": name, "column": column} for name, column in columns.items()), ASIDE]}
+    sizes = {name: held.bytes_of(table) for name, table in (*tables.items(), (QUARANTINE.full_name, aside))}
+    named = [{"name": name, "column": columns.get(name) or NO_COLUMN, "bytes": size} for name, size in sizes.items()]
+    return {"batches": [{"tables": batch} for batch in batched(named)]}
 
 
-def account(job: str, columns: Mapping[str, str], people: Sequence[Person]) -> None:
-    """Keep where the rows to be removed had come in, once, so that a proof of their day still adds up."""
-    raw = {name: column for name, column in columns.items() if name.startswith("raw.")}
-    gone = {name: held.places(catalog().load_table(name), column, people) for name, column in raw.items()}
-    name = QUARANTINE.full_name
-    gone[name] = quarantine.places(catalog().load_table(name), people, opened)
-    body = json.dumps({table: places for table, places in gone.items() if places}).encode()
+def batched(tables: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Put tables that are small together, so that few invocations have to start for them; the largest go first."""
+    batches: list[list[dict[str, Any]]] = []
+    room = 0
+    for table in sorted(tables, key=lambda table: (-table["bytes"], table["name"])):
+        if table["bytes"] > room or not batches:
+            batches.append([])
+            room = TOGETHER_BYTES
+        batches[-1].append({"name": table["name"], "column": table["column"]})
+        room -= table["bytes"]
+    return batches
+
+
+def account(job: str, places: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Keep where the rows to be removed had come in, by table and shard, so that a proof of their day still adds up.
+
+    What was kept once stands.
+    """
+    body = json.dumps(places).encode()
     try:
         write(client("s3"), Place(settings().bucket, f"{ERASED_PLACES}{job}.json"), body)
     except ClientError as error:
@@ -157,8 +187,8 @@ def account(job: str, columns: Mapping[str, str], people: Sequence[Person]) -> N
             raise
 
 
-ASIDE = {"name": QUARANTINE.full_name, "column": ""}
-"""Its rows name nobody in a column."""
+NO_COLUMN = ""
+"""The rows of the quarantine name nobody in a column."""
 
 
 def forget(event: Event, _: Context) -> dict[str, Any]:
@@ -173,19 +203,26 @@ def forget(event: Event, _: Context) -> dict[str, Any]:
     return {name: sum(by_person.values()) for name, by_person in counted.items()}
 
 
-def table(event: Event, _: Context) -> dict[str, Any]:
-    """Remove the people from one table and from its history, for good."""
-    name, people = event["name"], people_of(event["job"])
-    notes = {"rivermill.erasure": event["job"]}
-    if event["column"]:
+def tables(event: Event, _: Context) -> dict[str, Any]:
+    """Remove the people from some tables and from their history, for good; one that fails keeps no other back."""
+    job, people = event["job"], people_of(event["job"])
+    with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
+        each = [pool.submit(leave, job, people, named["name"], named["column"]) for named in event["tables"]]
+    return {"done": [one.result() for one in each]}
+
+
+def leave(job: str, people: Sequence[Person], name: str, column: str) -> dict[str, Any]:
+    """Remove the people from one table and from its history."""
+    notes = {"rivermill.erasure": job}
+    if column:
         spelled = [spelling for person in people for spelling in person.spellings]
-        done = erase_table(catalog(), name, spelled, event["column"], notes=notes)
+        done = erase_table(catalog(), name, spelled, column, notes=notes)
     else:
         done = quarantine.erase(catalog(), people, opened, notes)
     purged = purge(catalog(), name, IN_FLIGHT)
     said = {"table": name, **asdict(done), "purged": asdict(purged)}
     if done.rows:
-        erasures().note(event["job"], f"erased/{name}/{_now().isoformat()}", said)
+        erasures().note(job, f"erased/{name}/{_now().isoformat()}", said)
     return {"name": name, "rows": done.rows, "files": done.files, "purged": purged.files}
 
 
@@ -254,7 +291,7 @@ STEPS: dict[str, Callable[[Event, Context], dict[str, Any]]] = {
     "quiet": quiet,
     "find": find,
     "forget": forget,
-    "table": table,
+    "tables": tables,
     "sweep": sweep,
     "certify": certify,
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,49 +19,85 @@ from lambdas.privacy.people import Person
 MOST_IN_FILTER = 200
 """Iceberg compares bounds with so many values at most (pyiceberg, IN_PREDICATE_LIMIT)."""
 
+READERS = 8
+
 SUBJECTS = {table.full_name: table.subject for table in TABLES if table.subject}
 DATABASES = tuple(dict.fromkeys(table.database for table in TABLES))
 
 
-def subject_tables(catalog: Catalog) -> dict[str, str]:
-    """Name the column that says whose a row is, for every table of the lake that has one.
+RAW = "raw"
+PLACE = ("shard", "sequence")
+"""The columns of a raw table that say where a row came in."""
+
+
+def subject_tables(catalog: Catalog) -> dict[str, Table]:
+    """Open every table of the lake that says in a column whose a row is.
 
     Tables come from the catalogue, since a replay makes some that nobody declared.
     """
-    usual = set(SUBJECTS.values())
-    found = {}
-    for database in DATABASES:
-        for identifier in sorted(catalog.list_tables(database)):
-            name = ".".join(identifier)
-            names = {field.name for field in catalog.load_table(identifier).schema().fields}
-            if column := SUBJECTS.get(name) or next(iter(sorted(usual & names)), None):
-                found[name] = column
-    return found
+    names = [name for database in DATABASES for name in sorted(catalog.list_tables(database))]
+    with ThreadPoolExecutor(READERS) as pool:
+        tables = dict(zip(map(".".join, names), pool.map(catalog.load_table, names), strict=True))
+    return {name: table for name, table in tables.items() if column_of(name, table)}
+
+
+def column_of(name: str, table: Table) -> str | None:
+    """Name the column that says whose a row is, if a table has one."""
+    names = {field.name for field in table.schema().fields}
+    return SUBJECTS.get(name) or next(iter(sorted(set(SUBJECTS.values()) & names)), None)
+
+
+def bytes_of(table: Table) -> int:
+    """Say how large the table's data files are by its own account, as it is now."""
+    snapshot = table.current_snapshot()
+    summary = snapshot.summary if snapshot else None
+    return int((summary and summary["total-files-size"]) or 0)
+
+
+@dataclass(slots=True)
+class Held:
+    """What a table holds of people: rows by digest, and where these came in, by shard."""
+
+    rows: dict[str, int]
+    places: dict[str, list[str]]
 
 
 def held(table: Table, column: str, people: Sequence[Person], snapshot: int | None = None) -> dict[str, int]:
     """Count the rows of each person, by digest, in a table as it is or as a snapshot was."""
-    owner = {spelling: person.digest for person in people for spelling in person.spellings}
-    wanted = pa.array(list(owner), pa.string())
+    owner = owners(people)
     counted: Counter[str] = Counter()
-    scan = table.scan(row_filter=condition(column, list(owner)), selected_fields=(column,), snapshot_id=snapshot)
-    for batch in scan.to_arrow_batch_reader():
-        values = batch.column(0).cast(pa.string())
-        for one in pc.value_counts(values.filter(pc.is_in(values, value_set=wanted))).to_pylist():
+    for batch in of_people(table, (column,), list(owner), snapshot):
+        for one in pc.value_counts(batch[column].cast(pa.string())).to_pylist():
             counted[owner[one["values"]]] += one["counts"]
     return dict(counted)
 
 
-def places(table: Table, column: str, people: Sequence[Person]) -> dict[str, list[str]]:
-    """Say where the people's rows of a raw table came in, by shard: positions in a stream, which name nobody."""
-    wanted = pa.array([spelling for person in people for spelling in person.spellings], pa.string())
-    fields = (column, "shard", "sequence")
+def looked_up(table: Table, column: str, people: Sequence[Person]) -> Held:
+    """Find the people's rows in a table as it is; in a raw one, positions in a stream too, which name nobody."""
+    if table.name()[0] != RAW:
+        return Held(held(table, column, people), {})
+    owner, counted = owners(people), Counter[str]()
     found: dict[str, list[str]] = {}
-    scan = table.scan(row_filter=condition(column, wanted.to_pylist()), selected_fields=fields)
-    for batch in scan.to_arrow_batch_reader():
-        for row in batch.filter(pc.is_in(batch[column].cast(pa.string()), value_set=wanted)).to_pylist():
+    for batch in of_people(table, (column, *PLACE), list(owner)):
+        for row in batch.to_pylist():
+            counted[owner[str(row[column])]] += 1
             found.setdefault(row["shard"], []).append(row["sequence"])
-    return found
+    return Held(dict(counted), found)
+
+
+def owners(people: Sequence[Person]) -> dict[str, str]:
+    """Say whose each spelling is, by digest."""
+    return {spelling: person.digest for person in people for spelling in person.spellings}
+
+
+def of_people(
+    table: Table, columns: tuple[str, ...], wanted: list[str], snapshot: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Read the rows whose first column is one of some values."""
+    values = pa.array(wanted, pa.string())
+    scan = table.scan(row_filter=condition(columns[0], wanted), selected_fields=columns, snapshot_id=snapshot)
+    for batch in scan.to_arrow_batch_reader():
+        yield batch.filter(pc.is_in(batch[columns[0]].cast(pa.string()), value_set=values))
 
 
 def condition(column: str, values: Sequence[str]) -> BooleanExpression:

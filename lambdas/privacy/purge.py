@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import cache
 
-import boto3
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.manifest import ManifestFile
@@ -17,12 +15,13 @@ from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Snapshot
 
+from lambdas.privacy.files import client
 from lambdas.privacy.objects import Place, Version, remove, versions
 from lambdas.privacy.restatement import Restatement, heads, kept_as, tries
 
 READERS = 16
-
-client = cache(boto3.client)
+MANY = 10
+"""Versions of more keys in a folder are listed with their neighbours', a thousand a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +76,22 @@ def rank(name: str) -> int:
 
 def elsewhere(bucket: str, known: Iterable[str], below: str) -> Iterator[Version]:
     """List the versions of files that a table once held in another place, as landed ones are."""
-    s3 = client("s3")
-    keys = sorted(key for key in known if not key.startswith(below))
+    wanted = {key for key in known if not key.startswith(below)}
     with ThreadPoolExecutor(READERS) as pool:
-        for key, some in zip(keys, pool.map(lambda key: list(versions(s3, bucket, key)), keys), strict=True):
-            yield from (one for one in some if one.key == key)  # a prefix may be another key's beginning
+        for some in pool.map(lambda prefix: list(versions(client("s3"), bucket, prefix)), prefixes(wanted)):
+            yield from (one for one in some if one.key in wanted)  # a prefix may be another key's beginning
+
+
+def prefixes(keys: Collection[str]) -> list[str]:
+    """Say below which prefixes to list keys: a folder at once if many are in it, else each by itself.
+
+    >>> prefixes(["a/1", "a/2", "b/1"])
+    ['a/1', 'a/2', 'b/1']
+    """
+    folders: dict[str, list[str]] = {}
+    for key in sorted(keys):
+        folders.setdefault(f"{key.rpartition('/')[0]}/", []).append(key)
+    return [each for folder, some in folders.items() for each in ([folder] if len(some) > MANY else some)]
 
 
 def tidy(catalog: Catalog, table_name: str) -> None:

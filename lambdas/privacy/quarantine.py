@@ -5,9 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
 
-import boto3
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +16,8 @@ from pyiceberg.table import Table
 from domain.privacy import residue
 from domain.privacy.erasure.whole import without
 from domain.tables import QUARANTINE
+from lambdas.privacy.files import client
+from lambdas.privacy.held import PLACE, Held
 from lambdas.privacy.objects import Place, read, write
 from lambdas.privacy.people import Person
 from lambdas.privacy.table import Erased, Replacement, described, erase_found
@@ -26,28 +26,19 @@ TEXTS = ("payload", "value", "detail")
 Opened = Callable[[pa.Table], pa.Table]
 """Gives rows of the quarantine with what is encrypted in them in clear."""
 
-client = cache(boto3.client)
 
-
-def held(table: Table, people: Sequence[Person], opened: Opened) -> dict[str, int]:
-    """Count the rows in which each person stands, by digest."""
+def looked_up(table: Table, people: Sequence[Person], opened: Opened) -> Held:
+    """Find the rows in which the people stand: how many of each, by digest, and where they came in, by shard."""
     counted: Counter[str] = Counter()
-    for batch in table.scan(selected_fields=TEXTS).to_arrow_batch_reader():
-        for who in owners(opened(pa.Table.from_batches([batch])), people):
-            counted.update(who)
-    return dict(counted)
-
-
-def places(table: Table, people: Sequence[Person], opened: Opened) -> dict[str, list[str]]:
-    """Say where the rows in which the people stand came in, by shard."""
     found: dict[str, list[str]] = {}
-    for batch in table.scan(selected_fields=(*TEXTS, "shard", "sequence")).to_arrow_batch_reader():
+    for batch in table.scan(selected_fields=(*TEXTS, *PLACE)).to_arrow_batch_reader():
         rows = pa.Table.from_batches([batch])
-        came = zip(rows["shard"].to_pylist(), rows["sequence"].to_pylist(), strict=True)
+        came = zip(*(rows[name].to_pylist() for name in PLACE), strict=True)
         for (shard, sequence), who in zip(came, owners(opened(rows), people), strict=True):
+            counted.update(who)
             if who:
                 found.setdefault(shard, []).append(sequence)
-    return found
+    return Held(dict(counted), found)
 
 
 def owners(rows: pa.Table, people: Sequence[Person]) -> list[set[str]]:

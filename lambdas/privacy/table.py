@@ -6,10 +6,8 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,6 +24,7 @@ from pyiceberg.table import Table
 
 from domain.privacy.erasure.file import erase
 from domain.privacy.erasure.splice import Splice
+from lambdas.privacy.files import client
 from lambdas.privacy.objects import Place
 from lambdas.privacy.restatement import ATTEMPTS, Restatement, heads, kept_as, tries
 from lambdas.privacy.upload import Remote, store
@@ -33,8 +32,6 @@ from lambdas.privacy.upload import Remote, store
 FILES_AT_ONCE = 4
 MOST_IN_FILTER = 200
 """Iceberg compares bounds with so many values at most (pyiceberg, IN_PREDICATE_LIMIT)."""
-
-client = cache(boto3.client)
 
 
 class UnsupportedLayout(ValueError):

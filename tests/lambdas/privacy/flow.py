@@ -47,8 +47,8 @@ def play(lake: Lake, execution: str) -> list[str]:
         step("forget", job=job)
         state = "found"
         for since in rounds():
-            for table in found["tables"] if state == "found" else ():
-                step("table", job=job, **table)
+            for batch in found["batches"] if state == "found" else ():
+                step("tables", job=job, **batch)
             if (state := swept(step, job, since)) == "clean":
                 break
             if state == "found":

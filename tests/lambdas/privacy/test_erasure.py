@@ -29,7 +29,7 @@ from domain.privacy.denial import ERASED
 from domain.tables import QUARANTINE, RAW
 from lambdas.ingest import commit, consume
 from lambdas.ingest.bucket import Bucket
-from lambdas.privacy import erasure, quarantine, request, restatement
+from lambdas.privacy import erasure, files, quarantine, request, restatement
 from lambdas.privacy import purge as purging
 from lambdas.privacy import table as erasing
 from tests.domain.contract.strategies import NOW
@@ -141,6 +141,8 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
         module.settings.cache_clear()
     erasure.people_of.cache_clear()
     erasure.catalog.cache_clear()
+    files.client.cache_clear()
+    files.kept.clear()
     consume.door.cache_clear()
     start_anew()
     monkeypatch.setattr(erasure, "FENCE", erasure.FENCE * 0)

@@ -17,9 +17,8 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.table import Table
 from pyiceberg.table.statistics import StatisticsFile
 
-from lambdas.catalogue import open_catalogue
+from lambdas.privacy import files, restatement
 from lambdas.privacy import purge as purging
-from lambdas.privacy import restatement
 from lambdas.privacy import table as erasing
 from lambdas.privacy.objects import Version, remove, versions
 from lambdas.privacy.purge import purge
@@ -37,16 +36,16 @@ AT_ONCE = timedelta(0)
 
 @pytest.fixture
 def catalog(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
-    for module in (erasing, purging):
+    for module in (erasing, purging, files):
         module.client.cache_clear()
     monkeypatch.setattr(restatement, "PAUSE_SECONDS", 0.01)
     glue = boto3.client("glue")
     if any(found["Name"] == "curated" for found in glue.get_databases()["DatabaseList"]):
         glue.delete_database(Name="curated")  # moto's state is the process's: other tests have left theirs
     glue.create_database(DatabaseInput={"Name": "curated"})
-    yield open_catalogue()
+    yield files.catalogue()
     glue.delete_database(Name="curated")
-    for module in (erasing, purging):
+    for module in (erasing, purging, files):
         module.client.cache_clear()
 
 
