@@ -25,6 +25,7 @@ BENCHMARKS = (
     "tokens",
     "erasure",
     "publish",
+    "anonymize",
 )
 """Modules of this package, in the order in which they run; each in a process of its own."""
 

@@ -14,10 +14,12 @@ from domain.tables import Table
 class Method(str, Enum):
     """How values are made coarser.
 
-    `mondrian` does it for each group as it needs, `full_domain` for whole columns alike, and `microaggregate` puts the
-    mean of near people in the place of their numbers.
+    `local` does it for each group as it needs: by `mondrian`, which cuts boxes, or by climbing the hierarchies,
+    whichever loses less.  `full_domain` does it for whole columns alike, and `microaggregate` puts the mean of near
+    people in the place of their numbers.
     """
 
+    LOCAL = "local"
     MONDRIAN = "mondrian"
     FULL_DOMAIN = "full_domain"
     MICROAGGREGATE = "microaggregate"
@@ -68,7 +70,7 @@ class Publication:
     covered: Mapping[str, Cover] = field(hash=False, default_factory=dict)
     kept: tuple[str, ...] = ()
     suppress: float = 0.01
-    method: Method = Method.MONDRIAN
+    method: Method = Method.LOCAL
 
 
 def check(publications: Iterable[Publication]) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from domain.privacy.anonymize import lattice, microaggregate, models, risk
+from domain.privacy.anonymize import climb, lattice, microaggregate, models, risk
 from domain.privacy.anonymize.declaration import Method, Publication, RefusedPublication, Sensitive
 from domain.privacy.anonymize.hierarchy import Codes, Encoded, number
-from domain.privacy.anonymize.mondrian import Space
+from domain.privacy.anonymize.mondrian import Box, Space
 
 DIGITS = 6  # of a mean
 
@@ -44,11 +44,13 @@ class Promise:
             for (wanted, codes), whole in zip(self.fields, self.whole, strict=True)
         )
 
-    def fit(self, groups: Codes) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Tell of each group whether it keeps the promise."""
-        good = models.sizes(groups, self.weights) >= self.k
+    def fit(self, groups: Codes, rows: Codes | slice = slice(None)) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Tell of each group of rows whether it keeps the promise."""
+        weights = self.weights[rows]
+        good = models.sizes(groups, weights) >= self.k
         for (wanted, codes), whole in zip(self.fields, self.whole, strict=True):
-            good &= kept(wanted, models.contingency(groups, codes, self.weights), whole)
+            table = models.contingency(groups, codes[rows], weights)
+            good &= kept(wanted, np.pad(table, ((0, 0), (0, len(whole) - table.shape[1]))), whole)
         return good
 
 
@@ -68,30 +70,39 @@ def group(
 ) -> Groups:
     """Group rows (with so many people each) as the publication says; refuse it if that cannot be done."""
     promise = Promise(publication, sensitive, weights)
-    people = int(weights.sum())
-    if publication.method is Method.MONDRIAN:
-        everyone = np.arange(len(weights))
-        if not promise.holds(everyone):
+    if publication.method in (Method.MONDRIAN, Method.LOCAL):
+        if not promise.holds(np.arange(len(weights))):
             raise impossible(publication, sensitive, weights)
-        return _boxed(Space(fields, weights, promise.holds), len(weights), people)
+        space = Space(fields, weights, promise.holds)
+        found = [_boxed(space, space.boxes())]
+        if publication.method is Method.LOCAL:
+            found.append(_boxed(space, _climbed(publication, space, promise)))
+        return min(found, key=lambda made: made.loss)
     if publication.method is Method.MICROAGGREGATE:
         return _averaged(publication, fields, promise, weights)
-    limit = int(publication.suppress * people)
-    found = lattice.best(
+    limit = int(publication.suppress * weights.sum())
+    best = lattice.best(
         list(publication.quasi.values()), fields, weights, promise.fit, limit, monotone=not promise.fields
     )
-    if found is None:
+    if best is None:
         raise impossible(publication, sensitive, weights)
-    return Groups(found.groups, found.labels, found.loss)
+    return Groups(best.groups, best.labels, best.loss)
 
 
-def _boxed(space: Space, rows: int, people: int) -> Groups:
-    boxes = space.boxes()
-    of = np.empty(rows, dtype=np.int64)
+def _boxed(space: Space, boxes: Sequence[Box]) -> Groups:
+    of = np.empty(len(space.weights), dtype=np.int64)
     for place, box in enumerate(boxes):
         of[box.rows] = place
-    loss = sum(box.loss(space.fields) * float(space.weights[box.rows].sum()) for box in boxes) / people
-    return Groups(of, tuple(box.labels(space.fields) for box in boxes), loss)
+    loss = sum(box.loss(space.fields) * float(space.weights[box.rows].sum()) for box in boxes)
+    return Groups(of, tuple(box.labels(space.fields) for box in boxes), loss / float(space.weights.sum()))
+
+
+def _climbed(publication: Publication, space: Space, promise: Promise) -> list[Box]:
+    """Let people climb; those whom no group took are joined by the last groups until they may be one."""
+    made, left = climb.groups(list(publication.quasi.values()), space.fields, space.weights, promise.fit)
+    while len(left) and not promise.holds(left):
+        left = np.concatenate((left, made.pop()))
+    return [space.box(rows) for rows in (*made, left) if len(rows)]
 
 
 def _averaged(publication: Publication, fields: Sequence[Encoded], promise: Promise, weights: Codes) -> Groups:

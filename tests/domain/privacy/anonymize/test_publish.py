@@ -25,7 +25,7 @@ from tests.domain.privacy.anonymize.papers import INPATIENTS, PATIENTS, TWO_ANON
 
 SEXES = Tree({"*": ("Female", "Male")})
 PLACES = Tree({"*": ("Europe", "America"), "Europe": ("DE", "FR", "IT"), "America": ("US", "CA")})
-METHODS = (Method.MONDRIAN, Method.FULL_DOMAIN)
+METHODS = (Method.MONDRIAN, Method.LOCAL, Method.FULL_DOMAIN)
 AGES = Numbers(widths=(5, 10, 20))
 
 
@@ -276,3 +276,26 @@ def test_whoever_is_named_may_not_be_kept() -> None:
 
     with pytest.raises(RefusedPublication, match=r"any\.user_id is 'identifier': whoever it names is named"):
         check([replace(good, covered=covered, kept=(*good.kept, "user_id"))])
+
+
+@settings(deadline=None, max_examples=20)
+@given(ROWS, st.integers(2, 6))
+def test_the_local_method_leaves_out_nobody_and_loses_no_more_than_boxes(
+    rows: list[tuple[int, str, int]], k: int
+) -> None:
+    made, _, _ = made_of(any_publication(k=k, method=Method.LOCAL), rows)
+    boxes, _, _ = made_of(any_publication(k=k, method=Method.MONDRIAN), rows)
+
+    assert (made.of >= 0).all()
+    assert made.loss <= boxes.loss
+
+
+def test_people_climb_no_farther_than_they_must() -> None:
+    rows = [(1, "DE", 0), (1, "DE", 0), (1, "FR", 0), (1, "IT", 0), (30, "US", 0), (33, "CA", 0)]
+    made, _, _ = made_of(any_publication(k=2, method=Method.LOCAL), rows)
+
+    assert [made.labels[place] for place in made.of.tolist()] == [
+        *[("1", "DE")] * 2,
+        *[("1", "Europe")] * 2,
+        *[("[30, 33]", "America")] * 2,
+    ]
