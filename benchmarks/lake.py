@@ -85,7 +85,7 @@ def deployed(folder: Path, stacks: Sequence[str]) -> Iterator[Lake]:
     """Run a laptop cloud with some of the stacks deployed into it by the CDK CLI."""
     with laptop_cloud(folder) as laptop:
         tell(f"deploying {', '.join(stacks)}")
-        laptop.cdk("bootstrap")
+        laptop.bootstrap()
         laptop.cdk("deploy", *stacks, "--require-approval", "never")
         bucket = output_of(laptop, "Bucket")
         # Arrow's S3 client does not read AWS_ENDPOINT_URL.

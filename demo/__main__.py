@@ -44,7 +44,7 @@ def run(source: Source, broker: str, *, with_faults: bool) -> int:
         with progress.step("start the laptop cloud"):
             laptop = stack.enter_context(laptop_cloud(FOLDER / "cloud"))
         with progress.step("cdk bootstrap"):
-            laptop.cdk("bootstrap")
+            laptop.bootstrap()
         with progress.step("cdk deploy --all"):
             laptop.cdk("deploy", "--all", "--require-approval", "never", "--concurrency", "4", "-c", f"broker={broker}")
         with progress.step(f"send {source.title}"):

@@ -46,12 +46,17 @@ class Laptop:
         """Make a boto3 client of `service`."""
         return boto3.client(service)
 
-    def cdk(self, *arguments: str) -> str:
+    def bootstrap(self) -> None:
+        """Make the account ready for the CDK, from a folder without an app: in the app's, the CLI synthesizes it."""
+        account = self.client("sts").get_caller_identity()["Account"]
+        self.cdk("bootstrap", f"aws://{account}/{self.environment['AWS_DEFAULT_REGION']}", folder=self.logs)
+
+    def cdk(self, *arguments: str, folder: Path = ROOT) -> str:
         """Run the project's CDK CLI; return what it printed."""
         log = self.logs / f"cdk-{arguments[0]}.log"
-        command = ["npx", "--no-install", "cdk", *arguments, "--no-notices"]
+        command = [str(ROOT / "node_modules" / ".bin" / "cdk"), *arguments, "--no-notices"]
         with log.open("w") as output:
-            done = subprocess.run(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, check=False)
+            done = subprocess.run(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, check=False)
         if done.returncode:
             lines = log.read_text(errors="replace").splitlines()
             raise DemoFailed("\n".join([f"`cdk {arguments[0]}` failed; the end of {log}:", *lines[-15:]]))

@@ -128,7 +128,7 @@ def deployed(folder: Path, *what: str) -> Iterator[Platform]:
         try:
             with laptop_cloud(folder) as laptop:
                 with timed(seconds, "bootstrap"):
-                    laptop.cdk("bootstrap")
+                    laptop.bootstrap()
                 with timed(seconds, "deploy"):
                     laptop.cdk("deploy", *(what or ["--all"]), "--require-approval", "never", "--concurrency", "4")
                 yield Platform(laptop, output_of(laptop, "Bucket"), seconds)
