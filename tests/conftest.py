@@ -33,13 +33,14 @@ STAGES = ("platform", "sent", "removed")
 
 
 TOGETHER = {
-    "platform": ("stacks", "test_makefile", "test_stacks"),
+    "platform": (),
     "spark": ("glue_jobs",),
+    "stacks": ("stacks", "test_stacks", "test_iam", "test_limits"),
     "erasure": ("test_erasure",),
     "kafka": ("test_kafka",),
 }
-"""What shares something costly or exclusive, such as the checkout's cdk.out or a Spark session, and what takes long in
-one file; the rest goes file by file.
+"""What shares something costly or exclusive, such as a deployed platform, a Spark session or synthesized templates, and
+what takes long in one file; the rest goes file by file.
 
 The longest come first, so that no process ends with one of them while the others have nothing left to do.
 """

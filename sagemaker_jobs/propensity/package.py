@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tarfile
 from collections.abc import Mapping
 from hashlib import sha256
@@ -60,8 +61,9 @@ def build_baseline(path: Path) -> Path:
 
 def _write(path: Path, files: Mapping[str, bytes]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
     with (
-        path.open("wb") as target,
+        part.open("wb") as target,
         gzip.GzipFile("", "wb", fileobj=target, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
@@ -69,4 +71,4 @@ def _write(path: Path, files: Mapping[str, bytes]) -> Path:
             entry = tarfile.TarInfo(name)  # its time is 0, its owner nobody
             entry.size = len(content)
             archive.addfile(entry, BytesIO(content))
-    return path
+    return part.replace(path)  # another synth may be reading it
