@@ -63,7 +63,7 @@ def runtime(folder: Path) -> Path:
     def fill(target: Path) -> None:
         for name in RUNTIME_DISTRIBUTIONS:
             distribution = metadata.distribution(name)
-            for top in sorted({file.parts[0] for file, _ in _files(distribution)}):
+            for top in sorted({file.parts[0] for file in _names(distribution)}):
                 (target / top).symlink_to(str(distribution.locate_file(top)))
 
     versions = "-".join(metadata.version(name) for name in RUNTIME_DISTRIBUTIONS)
@@ -140,11 +140,14 @@ def _point(path: Path, source: Path) -> None:
 
 
 def _files(distribution: metadata.Distribution) -> Iterator[tuple[metadata.PackagePath, Path]]:
+    for file in _names(distribution):
+        yield file, Path(str(distribution.locate_file(file))).resolve()
+
+
+def _names(distribution: metadata.Distribution) -> list[metadata.PackagePath]:
     if not distribution.files:
         raise MissingPackage(f"{distribution.name} {distribution.version} has no RECORD here: reinstall it with pip")
-    for file in distribution.files:
-        if ".." not in file.parts and "__pycache__" not in file.parts:
-            yield file, Path(str(distribution.locate_file(file))).resolve()
+    return [file for file in distribution.files if not {"..", "__pycache__"} & set(file.parts)]
 
 
 def _recorded(content: zipfile.ZipFile, sited: dict[str, str], name: str, version: str) -> list[str]:

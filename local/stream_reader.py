@@ -180,23 +180,27 @@ class Lane(threading.Thread):
         most = min(READ_RECORDS, room if self._lanes == 1 else READ_RECORDS)
         encode = self._encoder()
         items: list[Item] = []
+        read = 0
         while not shard.admit_share(self._owner.own) and not self.stopping.wait(SHARE_SECONDS):
             pass
-        for record in shard.log.read(max(position, shard.horizon), most, READ_BYTES):
-            sequence = shard.sequence(record.number, record.arrived)
-            if not self._is_mine(record.key, record.data, sequence, record.arrived):
+        try:
+            for record in shard.log.read(max(position, shard.horizon), most, READ_BYTES):
+                sequence = shard.sequence(record.number, record.arrived)
+                if not self._is_mine(record.key, record.data, sequence, record.arrived):
+                    position = record.number + 1
+                    continue
+                encoded = encode(record.key, sequence, record.arrived, record.data)
+                if size + len(encoded) + 1 > MOST_PAYLOAD_BYTES and (some or items):
+                    return items, position, size, True
+                size += len(encoded) + 1
                 position = record.number + 1
-                continue
-            encoded = encode(record.key, sequence, record.arrived, record.data)
-            if size + len(encoded) + 1 > MOST_PAYLOAD_BYTES and (some or items):
-                return items, position, size, True
-            size += len(encoded) + 1
-            position = record.number + 1
-            shard.count_share(len(record.data) + len(record.key), self._owner.own)
-            items.append(Item(record.number, sequence, record.arrived, encoded))
-            if len(items) == room:
-                return items, position, size, True
-        return items, position, size, False
+                read += len(record.data) + len(record.key)
+                items.append(Item(record.number, sequence, record.arrived, encoded))
+                if len(items) == room:
+                    return items, position, size, True
+            return items, position, size, False
+        finally:
+            shard.count_share(read, self._owner.own)  # at once: whoever writes to the shard waits for the same lock
 
     def _is_mine(self, key: str, data: bytes, sequence: str, arrived: int) -> bool:
         if self._lanes > 1 and stream_batches.lane(key, self._lanes) != self._index:
