@@ -34,8 +34,8 @@ def kernel(name: str) -> Kernel:
 
 absolute, add, both, greater, greater_equal = map(kernel, ("abs", "add", "and", "greater", "greater_equal"))
 binary_length, utf8_length, indices_nonzero = map(kernel, ("binary_length", "utf8_length", "indices_nonzero"))
-equal, invert, less_equal, min_max, multiply = map(kernel, ("equal", "invert", "less_equal", "min_max", "multiply"))
-rounded, subtract, take, unique = map(kernel, ("round", "subtract", "take", "unique"))
+equal, invert, less_equal, min_max = map(kernel, ("equal", "invert", "less_equal", "min_max"))
+subtract, take, unique = map(kernel, ("subtract", "take", "unique"))
 or_else = kernel("coalesce")
 
 

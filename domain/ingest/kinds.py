@@ -17,11 +17,12 @@ LEAST_LINES = 2
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
-    """A record as the broker handed it over."""
+    """A record as the broker handed it over; `written` is its position as text, if the broker said it so."""
 
     sequence: int
     arrived_at: datetime
     payload: bytes
+    written: str = ""
 
 
 class Events(msgspec.Struct):

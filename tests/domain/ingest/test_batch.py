@@ -113,3 +113,15 @@ def test_days_are_cut_in_utc() -> None:
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.full_name)
 def test_the_footer_bounds_the_column_by_which_any_table_is_cut(table: Table) -> None:
     assert table.partition.column in (SOUGHT if table.full_name in SCHEMAS else sought(table))
+
+
+def test_a_row_keeps_the_moment_and_the_position_of_its_record_to_the_last_digit() -> None:
+    moments = [NOW.replace(year=2255, microsecond=999_999), NOW.replace(microsecond=1), NOW.replace(year=1970)]
+    positions = ["7", "0" * 55 + "8", "49590338271490256608559692538361571095921575989136588898"]
+    records = [Arrived(int(written), moment, b"x", written) for written, moment in zip(positions, moments, strict=True)]
+
+    rows = [row for part in sort(records, "s").parts for row in part.rows.to_pylist()]
+
+    assert sorted((row["arrived_at"], row["sequence"]) for row in rows) == sorted(
+        (moment, written.zfill(56)) for moment, written in zip(moments, positions, strict=True)
+    )

@@ -28,7 +28,6 @@ SAME = {
     "cast": (kernels.cast(TRUTHS, pa.int64()), pc.cast(TRUTHS, pa.int64())),
     "take": (kernels.take(TEXTS, kernels.places([1, 0])), pc.take(TEXTS, pa.array([1, 0]))),
     "fill_null": (kernels.or_else(TRUTHS, True), pc.fill_null(TRUTHS, True)),
-    "round": (kernels.rounded(NUMBERS), pc.round(NUMBERS)),
     "abs": (kernels.absolute(NUMBERS), pc.abs(NUMBERS)),
     "and": (kernels.both(TRUTHS, True), pc.and_(TRUTHS, True)),
     "unique": (kernels.unique(TRUTHS), pc.unique(TRUTHS)),
