@@ -7,8 +7,13 @@ PORT ?= 4566
 CHOICE = -c stage=$(STAGE) -c broker=$(BROKER) $(if $(ORIGINS),-c front_origins=$(ORIGINS))
 # A process a core, four at most for memory's sake; what shares a deployed platform or a Spark session stays in one (tests/conftest.py).
 PYTEST := pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# Types are judged beside the tests and told after them; the verb fails if either does.
+proved = ruff format --check . && ruff check . && mkdir -p build && { mypy . >build/types.txt 2>&1 & types=$$!; \
+	$(PYTEST) $(1); tests=$$?; wait $$types; types=$$?; cat build/types.txt; [ $$types -eq 0 ] && exit $$tests; }
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
+# Where compiled modules are not kept, every process of a deployment or a test compiles all of them again.
+unexport PYTHONDONTWRITEBYTECODE
 # Major versions of Node that work and that jsii would shout about at each synth.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20
 
@@ -39,9 +44,9 @@ erase: .venv/ready        ## remove people for good, and check their certificate
 anonymize: .venv/ready    ## publish a table with each person in a group: PUBLICATION= [DAY=]
 	@python -m clients.privacy anonymize --publication "$(PUBLICATION)" --day "$(DAY)"
 check: .venv/ready-test   ## format, lint, types and the fast tests
-	@ruff format --check . && ruff check . && mypy . && $(PYTEST) -m "not slow"
+	@$(call proved,-m "not slow")
 test: .venv/ready-test    ## everything
-	@ruff format --check . && ruff check . && mypy . && $(PYTEST)
+	@$(call proved)
 bench: .venv/ready-test   ## each figure beside its peers and the physical limit
 	@pip install -q --disable-pip-version-check -r requirements-bench.txt && python -m benchmarks
 

@@ -73,3 +73,21 @@ def test_a_node_that_is_gone_is_one_line_that_says_how_to_get_one(clone: Path, v
 def test_every_verb_that_readers_are_told_of_exists(clone: Path) -> None:
     for verb in ("demo", "local", "synth", "deploy", "check", "test"):
         assert f"\n{verb}: " in (clone / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("verb", ["check", "test"])
+@pytest.mark.parametrize("failing", ["", "ruff", "mypy", "pytest", "mypy pytest"])
+def test_whatever_a_check_finds_is_told_and_fails_it(clone: Path, verb: str, failing: str) -> None:
+    tools = clone / ".venv" / "bin"
+    tools.mkdir(parents=True)
+    for name in ("ruff", "mypy", "pytest"):
+        (tools / name).write_text(f"#!/bin/sh\necho {name} was asked\nexit {3 if name in failing.split() else 0}\n")
+        (tools / name).chmod(0o755)
+    (clone / "requirements-test.txt").touch()
+    for stamp in ("ready", "ready-test"):
+        (clone / ".venv" / stamp).touch()
+
+    done = make(clone, verb)
+
+    assert (done.returncode == 0) is (failing == "")
+    assert ("mypy was asked" in done.stdout and "pytest was asked" in done.stdout) is (failing != "ruff")
