@@ -122,6 +122,7 @@ class Config:
     kafka_most_partitions: int = 16
     erasure_max_days: int = 30
     privacy: str = OFF
+    masking: str = OFF
 
     def __post_init__(self) -> None:
         """Refuse a value that cannot be deployed."""
@@ -197,6 +198,7 @@ ALLOWED = {
     "kafka_most_partitions": between(1, 1000),
     "erasure_max_days": between(1, 3650),
     "privacy": one_of(ON, OFF),
+    "masking": one_of(ON, OFF),
 }
 
 CONFIGS = {

@@ -13,11 +13,12 @@ from domain.releases import RELEASES
 from lambdas.privacy.settings import DetokenizeSettings
 from stacks import names
 from stacks.arns import arn, colon_arn, function_arn
-from stacks.config import Config
+from stacks.config import ON, Config
 from stacks.constructs.erasure import Erasure, allow
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key
 from stacks.constructs.layer import Layer
+from stacks.constructs.masked_views import MaskedViews
 from stacks.constructs.nag import accept_wildcards
 from stacks.constructs.protection import grant_keys, key_settings
 from stacks.jobs import ANONYMIZE, RELEASE
@@ -36,6 +37,8 @@ class PrivacyStack(Stack):
         self.lake, self.config = lake, config
         self.analyst, self.steward, self.eraser = (self._role(name) for name in names.DUTIES)
         self._analyst()
+        if config.masking == ON:
+            MaskedViews(self, "Views", analyst=self.analyst)
         self._steward()
         self._eraser()
         self.erasure = Erasure(self, "Erasure", lake=lake, config=config)

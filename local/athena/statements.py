@@ -15,7 +15,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from local.athena import results
-from local.athena.tables import QueryError, Reference, expose, quoted
+from local.athena.tables import QueryError, Reference, expose, quoted, view_text
 from local.cloud import Cloud
 
 INFORMATION_SCHEMA = "athena_information_schema"
@@ -108,6 +108,7 @@ def _session() -> duckdb.DuckDBPyConnection:
 def _prepared(cloud: Cloud, session: duckdb.DuckDBPyConnection, query: Query, statement: exp.Expression) -> str:
     """Make the views that a query reads and return the query in DuckDB's words."""
     _name_columns(statement)
+    _open_views(cloud, statement, query.database)
     references = _localize(statement, query.database)
     if any(reference.database == INFORMATION_SCHEMA for reference in references):
         _expose_information_schema(cloud, session)
@@ -125,6 +126,22 @@ def _name_columns(statement: exp.Expression) -> None:
         for position, column in enumerate(select.expressions):
             if not isinstance(column, (exp.Alias, exp.Column, exp.Star, exp.Dot)):
                 column.replace(exp.alias_(column.copy(), f"_col{position}"))
+
+
+def _open_views(cloud: Cloud, statement: exp.Expression, default: str) -> None:
+    """Put the query of each view of the catalogue in its place, also where a view reads another."""
+    own = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
+    for table in list(statement.find_all(exp.Table)):
+        if not isinstance(table.this, exp.Identifier) or (not table.db and table.name.lower() in own):
+            continue
+        database, name = (table.db or default).lower(), table.name.lower()
+        text = view_text(cloud, database, name)
+        if text is None:
+            continue
+        inner = _parsed(text, [])
+        _open_views(cloud, inner, database)
+        alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(name, quoted=True))
+        table.replace(exp.Subquery(this=inner, alias=alias))
 
 
 def _localize(statement: exp.Expression, default: str) -> set[Reference]:

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+from base64 import b64decode
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
@@ -83,11 +87,21 @@ def _select(cloud: Cloud, session: duckdb.DuckDBPyConnection, reference: Referen
         return (
             _metadata(session, table, reference, metadata) if metadata else _snapshot(cloud, session, table, reference)
         )
-    if described.get("TableType") == "VIRTUAL_VIEW":
-        raise QueryError(
-            f"NOT_SUPPORTED: {reference.database}.{name} is a view, which the laptop's Athena does not read"
-        )
     return _plain(cloud, session, described)
+
+
+def view_text(cloud: Cloud, database: str, name: str) -> str | None:
+    """Return the query of a view of the catalogue, Athena's own or one of many dialects; None for what is none."""
+    with suppress(ClientError):
+        described = cloud.client("glue").get_table(DatabaseName=database, Name=name)["Table"]
+        if described.get("TableType") == "VIRTUAL_VIEW":
+            text = str(described["ViewOriginalText"])
+            packed = _PRESTO.fullmatch(text.strip())
+            return str(json.loads(b64decode(packed[1]))["originalSql"]) if packed else text
+    return None
+
+
+_PRESTO = re.compile(r"/\* Presto View: ([A-Za-z0-9+/=]+) \*/")
 
 
 def _described(cloud: Cloud, database: str, name: str) -> dict[str, Any]:

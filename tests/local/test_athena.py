@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -273,3 +274,18 @@ def test_metadata_names_the_columns(cloud: Cloud, ask: Ask, visits: Any) -> None
     shown = json.loads(results.metadata([results.Column("price", "decimal(10,2)")]))
 
     assert (shown[0]["Name"], shown[0]["Type"], shown[0]["Precision"], shown[0]["Scale"]) == ("price", "decimal", 10, 2)
+
+
+def any_view(name: str, text: str) -> dict[str, Any]:
+    """Describe a view as the catalogue does."""
+    return {"Name": name, "TableType": "VIRTUAL_VIEW", "ViewOriginalText": text}
+
+
+def test_a_view_is_read_by_its_query_and_may_read_another(cloud: Cloud, ask: Ask) -> None:
+    glue = cloud.client("glue")
+    glue.create_table(DatabaseName="shop", TableInput=any_view("few", "SELECT event_id AS id FROM shop.visits LIMIT 3"))
+    packed = b64encode(json.dumps({"originalSql": "SELECT count(id) AS n FROM few"}).encode()).decode()
+    glue.create_table(DatabaseName="shop", TableInput=any_view("counted", f"/* Presto View: {packed} */"))
+
+    assert ask("SELECT n FROM counted") == [["n"], ["3"]]
+    assert ask("SELECT few.id IS NOT NULL AS known FROM few JOIN shop.counted c ON c.n = 3 LIMIT 1")[1] == ["true"]

@@ -47,11 +47,13 @@ WRONG: dict[str, list[Any]] = {
     "kafka_most_partitions": [0, 1_001],
     "erasure_max_days": [0, 3_651, None],
     "privacy": [True, None, "yes"],
+    "masking": [True, None, "yes"],
 }
 SWITCHES = {
     "erasure_max_days": "one law, for either stage",
     "broker": "one word, for either stage",
     "privacy": "one switch, off in either stage until the demo's truth is translated",
+    "masking": "for accounts whose Lake Formation is set up; off until somebody says so",
     "fan_out": "one consumer needs no lane of its own; who adds readers switches it on",
 }
 
