@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ WRITES = 4
 
 
 @contextmanager
-def people_in(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+def people_in(endpoint: str, monkeypatch: pytest.MonkeyPatch, fill: Callable[[Lake], None]) -> Iterator[Lake]:
     """A lake with people in it, versioned, and every other store that names one."""
     settings = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "BUCKET": BUCKET}
     for name, value in {**settings, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}.items():
@@ -88,7 +88,19 @@ def people_in(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
 
 @pytest.fixture
 def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
-    with people_in(endpoint, monkeypatch) as made:
+    with people_in(endpoint, monkeypatch, fill) as made:
+        yield made
+
+
+@pytest.fixture
+def small(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    """A lake with nothing but some events of people in it, for what does not depend on more."""
+
+    def land(lake: Lake) -> None:
+        lake.consume(events(PEOPLE + OTHERS))
+        lake.commit()
+
+    with people_in(endpoint, monkeypatch, land) as made:
         yield made
 
 
@@ -117,7 +129,7 @@ class Erased:
 
 @pytest.fixture(scope="module")
 def erased(endpoint: str) -> Erased:
-    with pytest.MonkeyPatch.context() as monkeypatch, people_in(endpoint, monkeypatch) as lake:
+    with pytest.MonkeyPatch.context() as monkeypatch, people_in(endpoint, monkeypatch, fill) as lake:
         before, log = ready(lake), io.StringIO()
         with redirect_stdout(log):
             answers = [ask(*PEOPLE, "u-nobody"), ask(*PEOPLE, "u-1 ")]
@@ -362,17 +374,17 @@ def test_nobody_erased_comes_in_again(lake: Lake) -> None:
     assert len(lake.chain()) == 4
 
 
-def test_what_an_erasure_may_not_touch_fails_it_by_name(lake: Lake) -> None:
-    lake.bucket.put("models/m/model.tar.gz", gzip.compress(b"vocabulary: u-1"))
+def test_what_an_erasure_may_not_touch_fails_it_by_name(small: Lake) -> None:
+    small.bucket.put("models/m/model.tar.gz", gzip.compress(b"vocabulary: u-1"))
     ask("u-1")
 
     with pytest.raises(erasure.SubjectRemains, match=r"somebody stands in models/m/model\.tar\.gz"):
-        play(lake, "execution-1")
+        play(small, "execution-1")
     assert certificates() == {}
 
 
 def test_a_job_waits_while_another_is_at_work_and_takes_it_over_once_that_is_dead(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    small: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive = {"execution-1"}
     monkeypatch.setattr(erasure, "runs", lambda execution: execution in alive)
@@ -382,7 +394,7 @@ def test_a_job_waits_while_another_is_at_work_and_takes_it_over_once_that_is_dea
 
     assert erasure.begin({"execution": "execution-2"}, None) == {"state": "busy"}  # type: ignore[arg-type]
     alive.clear()
-    taken = play(lake, "execution-2")
+    taken = play(small, "execution-2")
     assert begun["state"] == "begun"
     assert taken.count("certify") == 2, "the dead one's job, then the queue"
     assert everywhere(PEOPLE) == {}
