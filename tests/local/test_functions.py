@@ -8,9 +8,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from botocore.exceptions import ClientError
 
@@ -340,12 +342,14 @@ def test_a_layer_s_own_modules_are_used_as_they_are(cloud: Cloud) -> None:
 def test_a_layer_s_distributions_are_those_of_this_machine(cloud: Cloud) -> None:
     """The layer's files are empty, so the sum can only come from the installed numpy."""
     layer = make_layer(cloud, layer_of("numpy"))
-    source = "import numpy\ndef handle(event, context): return [int(numpy.arange(4).sum()), numpy.__file__]"
-    (total, file), error = invoke(cloud, make_function(cloud, source, Layers=[layer], Timeout=30))
+    source = "import numpy as n\ndef handle(event, context): return [int(n.arange(4).sum()), n.__file__, n.__cached__]"
+    (total, file, code), error = invoke(cloud, make_function(cloud, source, Layers=[layer], Timeout=30))
 
     assert error is None
     assert total == 6
     assert str(cloud.state) in file
+    if (here := Path(cache_from_source(numpy.__file__))).exists():
+        assert Path(code).samefile(here), "nothing is compiled again that this machine has compiled"
 
 
 def test_what_a_layer_was_trimmed_of_stays_out(cloud: Cloud) -> None:
