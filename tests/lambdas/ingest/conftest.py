@@ -11,7 +11,6 @@ import boto3
 import pytest
 from moto.core.responses import EmptyResult
 from moto.glue.responses import GlueResponse
-from moto.server import ThreadedMotoServer
 from pyiceberg.catalog import Catalog
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
@@ -23,6 +22,8 @@ from domain.tables import QUARANTINE, RAW, UNDECLARED, Table
 from lambdas.ingest import commit, conserve, consume, redrive, sweep
 from lambdas.ingest.bucket import Bucket
 from local import catalogue
+from local.server import Front
+from local.wire import Listener
 
 BUCKET = "lake"
 STREAM = "rivermill-events"
@@ -86,11 +87,10 @@ def kinesis_event(payloads: list[bytes], start: int = 0, shard: str = SHARD) -> 
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    listener = Listener(0, Front())
+    listener.start()
+    yield f"http://127.0.0.1:{listener.port}"
+    listener.close()
 
 
 @pytest.fixture
