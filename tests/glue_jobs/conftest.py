@@ -12,17 +12,25 @@ from moto.glue.responses import GlueResponse
 from moto.server import ThreadedMotoServer
 from pyspark.sql import SparkSession
 
-from domain.tables import TABLES
 from glue_jobs import lake
 from local import catalogue
-from tests.glue_jobs.frames import BUCKET, Lake, create
+from local import spark as engine
+from tests.glue_jobs import tables
+from tests.glue_jobs.frames import Lake
+from tests.glue_jobs.tables import BUCKET, Untouched
 
-PACKAGES = (
-    "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.11.0",
-    "org.apache.iceberg:iceberg-aws-bundle:1.11.0",
-)
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1"}
 ENVIRONMENT["AWS_DEFAULT_REGION"] = ENVIRONMENT["AWS_REGION"]
+
+JAVA = "-XX:+UseSerialGC -XX:ReservedCodeCacheSize=160m"  # one session outlives many jobs: theirs would overflow
+SMALL = {
+    "spark.driver.memory": "1g",
+    "spark.sql.shuffle.partitions": "2",
+    # Small frames: compiling their plans, and planning them again between stages, takes longer than running them.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.adaptive.enabled": "false",
+}
 
 
 @pytest.fixture(scope="session")
@@ -44,16 +52,12 @@ def endpoint() -> Iterator[str]:
 def spark(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     os.environ["PYSPARK_PYTHON"] = sys.executable
     catalogue = "spark.sql.catalog.lake"
+    own = engine.engine()
     conf = {
-        "spark.ui.enabled": "false",
-        "spark.sql.shuffle.partitions": "2",
-        # Small frames: compiling their plans takes longer than running them.
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
+        **own,
+        **SMALL,
+        "spark.driver.extraJavaOptions": f"{own['spark.driver.extraJavaOptions']} {JAVA}",
         "spark.local.dir": str(tmp_path_factory.mktemp("spark")),
-        "spark.jars.packages": ",".join(PACKAGES),
         "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         catalogue: "org.apache.iceberg.spark.SparkCatalog",
         f"{catalogue}.catalog-impl": "org.apache.iceberg.aws.glue.GlueCatalog",
@@ -72,13 +76,20 @@ def spark(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     session.stop()
 
 
+@pytest.fixture(scope="session")
+def untouched(endpoint: str) -> list[Untouched]:
+    """Every table as it was made, before any test wrote to it."""
+    return tables.made()
+
+
 @pytest.fixture
-def empty_lake(spark: SparkSession) -> Lake:
-    for table in TABLES:
-        if not spark.catalog.tableExists(lake.name(table)):
-            spark.sql(f"CREATE DATABASE IF NOT EXISTS lake.{table.database}")
-            create(spark, table)
-        elif next(lake.ancestors(spark, table), None) is not None:
-            spark.sql(f"DROP TABLE {lake.name(table)} PURGE")
-            create(spark, table)
+def empty_lake(spark: SparkSession, untouched: list[Untouched]) -> Lake:
+    """Every table as it was made; those that another test wrote to are put back."""
+    spark.catalog.clearCache()  # what a job has kept of another test's rows
+    now = tables.entries()
+    for was in untouched:
+        if tables.location(now[was.table.full_name]) != was.location:
+            was.restore()
+            spark.catalog.refreshTable(lake.name(was.table))
+    tables.remove("landing/")
     return Lake(spark)

@@ -1,4 +1,4 @@
-"""Frames and tables for tests of Spark jobs, made of the lake's own declarations."""
+"""Frames for tests of Spark jobs, and the lake as they see it, made of its own declarations."""
 
 from __future__ import annotations
 
@@ -11,21 +11,12 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from domain import layout
 from domain.schema import Column
 from domain.tables import Table
 from glue_jobs import accounts, lake
+from tests.glue_jobs import tables
+from tests.glue_jobs.tables import BUCKET
 
-BUCKET = "lake"
-SPARK = {
-    "string": "string",
-    "long": "bigint",
-    "double": "double",
-    "boolean": "boolean",
-    "timestamptz": "timestamp",
-    "date": "date",
-    "binary": "binary",
-}
 ARROW = {
     "string": pa.string(),
     "long": pa.int64(),
@@ -44,29 +35,17 @@ class Lake:
     spark: SparkSession
 
     def append(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        framed(self.spark, table.columns, rows).writeTo(lake.name(table)).append()
+        tables.append(table, rows)
+        self.spark.catalog.refreshTable(lake.name(table))
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
-        return dicts(self.spark.table(lake.name(table)))
+        return tables.rows(table)
 
     def snapshots(self, table: Table) -> list[Any]:
         return list(lake.ancestors(self.spark, table))
 
     def json(self, key: str) -> Any:
         return json.loads(accounts.s3().get_object(Bucket=BUCKET, Key=key)["Body"].read())
-
-
-def create(spark: SparkSession, table: Table) -> None:
-    """Create a table as the lake's stack declares it, with two buckets."""
-    columns = ", ".join(f"{c.name} {SPARK[c.iceberg_type]}{' NOT NULL' if c.required else ''}" for c in table.columns)
-    cut = {"day": "days({})", "bucket": "bucket(2, {})"}[table.partition.transform].format(table.partition.column)
-    laid_out = {"format-version": "2", **layout.properties(table), "comment": table.name}
-    properties = ", ".join(f"'{key}'='{value}'" for key, value in laid_out.items())
-    spark.sql(
-        f"CREATE TABLE {lake.name(table)} ({columns}) USING iceberg PARTITIONED BY ({cut}) "
-        f"LOCATION 's3://{BUCKET}/{table.prefix}' TBLPROPERTIES ({properties})"
-    )
-    spark.sql(f"ALTER TABLE {lake.name(table)} WRITE LOCALLY ORDERED BY {', '.join(table.sort)}")
 
 
 def framed(spark: SparkSession, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> DataFrame:

@@ -21,7 +21,8 @@ from domain.publications import VISITORS
 from domain.tables import SESSIONS
 from glue_jobs.privacy import anonymize
 from tests.glue_jobs.builders import MORNING, Row
-from tests.glue_jobs.frames import BUCKET, framed
+from tests.glue_jobs.frames import framed
+from tests.glue_jobs.tables import BUCKET
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from domain.tables import CURATED
 from glue_jobs import lake as reading
 from glue_jobs.privacy.keys import Keys
 from glue_jobs.privacy.retokenize import renewal, retokenize
-from tests.glue_jobs.frames import Lake, create
+from tests.glue_jobs.frames import Lake
 
 pytestmark = pytest.mark.slow
 
@@ -57,18 +57,8 @@ def test_only_what_is_not_of_the_newest_key_is_renewed(spark: SparkSession) -> N
     }
 
 
-@pytest.fixture
-def searches(spark: SparkSession) -> Lake:
-    """The one table of this test, empty."""
-    table = CURATED["search"]
-    spark.sql(f"CREATE DATABASE IF NOT EXISTS lake.{table.database}")
-    spark.sql(f"DROP TABLE IF EXISTS {reading.name(table)} PURGE")
-    create(spark, table)
-    return Lake(spark)
-
-
 def test_rows_join_again_and_a_subjects_key_goes_with_its_token(
-    spark: SparkSession, searches: Lake, keys: Keys
+    spark: SparkSession, empty_lake: Lake, keys: Keys
 ) -> None:
     table, moment = CURATED["search"], datetime(2026, 3, 1, tzinfo=timezone.utc)
     own, old = sealing.new_subject_key(), token("ann", BEFORE)
@@ -78,7 +68,7 @@ def test_rows_join_again_and_a_subjects_key_goes_with_its_token(
     some = {"event_time": moment, "arrived_at": moment, "version": 1, "shard": "s", "sequence": "1", "query": "q"}
     users = (old, token("ann", NOW), token("bob", BEFORE))
     rows = [{"event_id": str(n), "user_id": user, "results": n, **some} for n, user in enumerate(users)]
-    searches.append(table, rows)
+    empty_lake.append(table, rows)
 
     renewed = retokenize(spark, table, NOW, keys)
 

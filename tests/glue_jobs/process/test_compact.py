@@ -6,16 +6,13 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from functools import cache
 from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from moto.glue.responses import GlueResponse
 from moto.s3.models import s3_backends
-from pyiceberg.catalog.glue import GlueCatalog
 
 from domain.contract.arrow import arrow_schema
 from domain.ingest.batch import encode
@@ -26,7 +23,8 @@ from glue_jobs import lake
 from glue_jobs.process import compact, curate
 from lambdas.ingest.registration import register
 from tests.glue_jobs.builders import MORNING, Row, any_event, minutes
-from tests.glue_jobs.frames import BUCKET, Lake
+from tests.glue_jobs.frames import Lake
+from tests.glue_jobs.tables import BUCKET, body, catalog, keys, s3
 
 pytestmark = pytest.mark.slow
 
@@ -35,12 +33,6 @@ POSITION = position_property("clicks", "shard-0")
 NOW = datetime.now(timezone.utc)
 LATER = NOW + timedelta(days=40)
 LONG_AGO = datetime(2026, 1, 1)  # noqa: DTZ001 - moto's times are naive
-
-
-@cache
-def catalog() -> GlueCatalog:
-    glue, s3 = boto3.client("glue"), boto3.client("s3")
-    return GlueCatalog("lake", glue, **{"s3.region": "us-east-1", "s3.endpoint": s3.meta.endpoint_url})
 
 
 def view(number: int) -> Row:
@@ -52,9 +44,9 @@ def landed(first: int, rows: int = 4) -> Receipt:
     events = [view(number) for number in range(first, first + rows)]
     for event in events:
         event.pop("event")
-    body = encode(pa.Table.from_pylist(events, arrow_schema(VIEWS.columns)))
+    content = encode(pa.Table.from_pylist(events, arrow_schema(VIEWS.columns)))
     key = f"landing/page_view/clicks/shard-0/{first:060d}-{MORNING:%Y-%m-%d}-x.parquet"
-    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+    s3().put_object(Bucket=BUCKET, Key=key, Body=content)
     return Receipt(
         stream="clicks",
         shard="shard-0",
@@ -63,7 +55,7 @@ def landed(first: int, rows: int = 4) -> Receipt:
         last=first + rows,
         account=Account(rows, {"page_view": rows}, {}, 0),
         ignored={},
-        files=(DataFile(VIEWS.full_name, key, rows, len(body)),),
+        files=(DataFile(VIEWS.full_name, key, rows, len(content)),),
         attempt="x",
         written_at=MORNING,
     )
@@ -103,17 +95,6 @@ def during(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
     monkeypatch.setattr(GlueResponse, "update_table", interrupted)
 
 
-def body(key: str) -> bytes:
-    content: bytes = boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
-    return content
-
-
-def keys(prefix: str) -> list[str]:
-    return [
-        found["Key"] for found in boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-    ]
-
-
 def test_many_small_files_become_one_that_is_sorted_and_indexed(empty_lake: Lake) -> None:
     arrive(6)
     before = catalog().load_table(VIEWS.full_name).scan()
@@ -122,7 +103,7 @@ def test_many_small_files_become_one_that_is_sorted_and_indexed(empty_lake: Lake
     done = compact.keep(empty_lake.spark, NOW, VIEWS)
 
     [file] = files()
-    written = pq.ParquetFile(pa.BufferReader(body(file.file_path.removeprefix(f"s3://{BUCKET}/"))))
+    written = pq.ParquetFile(pa.BufferReader(body(file.file_path)))
     rows = written.read().to_pylist()
     assert (done.rewritten, done.written, done.unfinished, len(planned)) == (6, 1, False, 6)
     assert rows == sorted(rows, key=lambda row: (row["user_id"], row["event_time"]))
@@ -199,7 +180,7 @@ def test_only_what_nobody_can_need_is_removed(empty_lake: Lake) -> None:
     commits = keys("landing/page_view/")
     uncommitted = landed(24).files[0].key
     for key in (old, young, shadow):
-        boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=b"x")
+        s3().put_object(Bucket=BUCKET, Key=key, Body=b"x")
     for key in (old, shadow, uncommitted):
         s3_backends["123456789012"]["aws"].get_object(BUCKET, key).last_modified = LONG_AGO
 

@@ -12,7 +12,8 @@ from glue_jobs import accounts
 from glue_jobs.process import features, sessions
 from glue_jobs.train import dataset
 from tests.glue_jobs.builders import MORNING, Row, any_event, kinds, minutes
-from tests.glue_jobs.frames import BUCKET, Lake, dicts, framed
+from tests.glue_jobs.frames import Lake, dicts, framed
+from tests.glue_jobs.tables import BUCKET
 
 pytestmark = pytest.mark.slow
 
