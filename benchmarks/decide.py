@@ -1,7 +1,7 @@
 """How long a decision and an update take in process, ten arms, one at a time, beside MABWiser in the same run.
 
-MABWiser takes pandas and seaborn along, so it has an interpreter of its own (`benchmarks/interpreters.py`).  Rounds take
-turns; a ratio is the median of the rounds' ratios.
+MABWiser takes pandas and seaborn along, so it has an interpreter of its own (`benchmarks/interpreters.py`).  Rounds
+take turns; a ratio is the median of the rounds' ratios.
 """
 
 from __future__ import annotations

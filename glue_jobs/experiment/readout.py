@@ -144,10 +144,10 @@ def summed(units: DataFrame, outcomes: Sequence[Outcome]) -> DataFrame:
     """
     totals = [F.count(F.lit(1)).alias("count")]
     for outcome in outcomes:
-        at = {measure: F.col(f"`{outcome.name}.{measure}`") for measure in MEASURES}
-        means = [F.avg(at[measure]).alias(measure) for measure in MEASURES]
-        # Spark merges covariances about their means (Chan, Golub and LeVeque 1983), so that none cancels.
-        products = [(F.covar_pop(at[one], at[two]) * F.count(F.lit(1))).alias(f"{one}_{two}") for one, two in PRODUCTS]
+        # A measure that the outcome lacks is nought: to sum it all the same would cost nearly as much as the others.
+        at = {measure: F.col(f"`{outcome.name}.{measure}`") for measure in sources(outcome)}
+        means = [(F.avg(at[measure]) if measure in at else F.lit(0.0)).alias(measure) for measure in MEASURES]
+        products = [_product(at.get(one), at.get(two)).alias(f"{one}_{two}") for one, two in PRODUCTS]
         totals.append(F.struct(F.lit(outcome.name).alias("outcome"), *means, *products).alias(f"of {outcome.name}"))
     nothing = [F.lit(0.0).alias(name) for name in (*MEASURES, *(f"{one}_{two}" for one, two in PRODUCTS))]
     counted = F.struct(F.lit(None).cast("string").alias("outcome"), *nothing)
@@ -157,6 +157,13 @@ def summed(units: DataFrame, outcomes: Sequence[Outcome]) -> DataFrame:
     return found.where(F.when(is_count, F.col("slice") == EVERYONE).otherwise(F.col("arm").isNotNull())).select(
         "arm", "day", "slice", "count", "summed.*"
     )
+
+
+def _product(one: Column | None, two: Column | None) -> Column:
+    """Sum the product of two measures about their means (Chan, Golub and LeVeque 1983, as Spark merges them)."""
+    if one is None or two is None:
+        return F.lit(0.0)
+    return F.covar_pop(one, two) * F.count(F.lit(1))
 
 
 def bucket(value: Column) -> Column:
