@@ -38,6 +38,8 @@ MOST_BYTES_ASYNCHRONOUS = 1 << 20
 RETRY_WAITS = (60.0, 120.0)
 TAIL_BYTES = 4096
 ASYNCHRONOUS_AT_ONCE = 8
+MOST_LINES = 5_000
+"""Lines of a log stream that are kept: a stream is one worker's, and its lines would fill the memory of a long day."""
 
 _INVOCATIONS = re.compile(r"^/2015-03-31/functions/(?P<function>[^/]+)/invocations/?$")
 
@@ -256,12 +258,14 @@ class Functions:
         """Put the run's lines into CloudWatch Logs, and the metrics embedded in them into CloudWatch."""
         logs = logs_backends[self.cloud.account][self.cloud.region]
         logs.ensure_log_group(deployment.log_group)
-        if run.log_stream not in logs.groups[deployment.log_group].streams:
+        streams = logs.groups[deployment.log_group].streams
+        if run.log_stream not in streams:
             logs.create_log_stream(deployment.log_group, run.log_stream)
         now = int(time.time() * 1000)
         logs.put_log_events(
             deployment.log_group, run.log_stream, [{"timestamp": now, "message": line} for line in run.lines]
         )
+        del streams[run.log_stream].events[:-MOST_LINES]
         for line in run.lines:
             for namespace, datum in embedded(line):
                 put(self.cloud, namespace, [datum])

@@ -17,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.cloud import Cloud
+from local.functions import MOST_LINES
 from tests.local.builders import any_name, make_function, make_queue, messages, until, zipped
 
 pytestmark = pytest.mark.slow
@@ -58,6 +59,16 @@ def test_an_exception_is_answered_with_type_message_and_stack(cloud: Cloud) -> N
     assert error == "Unhandled"
     assert (answer["errorType"], answer["errorMessage"]) == ("ValueError", "no such user")
     assert "in handle" in answer["stackTrace"][0]
+
+
+def test_a_log_keeps_its_newest_lines(cloud: Cloud) -> None:
+    name = make_function(cloud, f"def handle(event, context):\n    for number in range({MOST_LINES}): print(number)")
+    invoke(cloud, name)
+    lines = log_lines(cloud, name)
+
+    assert len(lines) == MOST_LINES
+    assert lines[-1].startswith("REPORT")
+    assert not lines[0].startswith("START")
 
 
 def test_a_package_that_the_function_does_not_bring_cannot_be_imported(cloud: Cloud) -> None:
