@@ -68,6 +68,16 @@ REWARDS_COUNTED = Metric("RewardsCounted", "Rewards that bandits learn from.")
 FEEDBACK_REFUSED = Metric(
     "FeedbackRefused", "Rewards and exposures that fit no decision, with the reason; none counts.", limit=10_000
 )
+ERASURE_TIME = Metric(
+    "ErasureTime",
+    "How much of the time allowed the oldest erasure that is not done has taken.",
+    unit="Percent",
+    limit=66,
+    statistic="Maximum",
+)
+ERASURES_OVERDUE = Metric(
+    "ErasuresOverdue", "Erasures that are not done by their due date.", limit=0, statistic="Maximum"
+)
 METRICS = (
     RECEIVED,
     LANDED,
@@ -95,4 +105,6 @@ METRICS = (
     EXPOSURES_LOST,
     REWARDS_COUNTED,
     FEEDBACK_REFUSED,
+    ERASURE_TIME,
+    ERASURES_OVERDUE,
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from domain import metrics
 from domain.privacy import audit
 from lambdas.privacy import stored
 from lambdas.privacy.erasures import Erasures
@@ -41,6 +42,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         requests = entered(erasures, checked(event.get("subjects", [])), str(event.get("who", "")), now)
     except Unusable as unusable:
         return {"refused": {"field": "subjects", "value": "not repeated", "fix": str(unusable)}}
+    if not requests:  # the schedule's hourly look, too
+        watch(erasures, now)
     told = requests or [erasures.standing(digest) | {"subject": digest} for digest in event.get("digests", [])]
     return {"requests": told, "execution": started(erasures, now) if "digests" not in event else None}
 
@@ -70,6 +73,16 @@ def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime
     digests = tuple(str(each["subject"]) for each in told)
     print(audit.line(audit.Act.ERASURE, who=who, at=now, subjects=digests))
     return told
+
+
+def watch(erasures: Erasures, now: datetime) -> None:
+    """Count what is late of all that is not done, and how near the oldest is to its due date."""
+    lock = erasures.lock()
+    open_still = {*erasures.waiting(), *(erasures.members(lock.job) if lock else ())}
+    standing = [found for digest in open_still if (found := erasures.standing(digest)).get("state") != "erased"]
+    spans = [(datetime.fromisoformat(each["at"]), datetime.fromisoformat(each["due"])) for each in standing]
+    metrics.ERASURES_OVERDUE.emit(sum(due < now for _, due in spans))
+    metrics.ERASURE_TIME.emit(max((100 * (now - at) / (due - at) for at, due in spans), default=0.0))
 
 
 def tokens(subject: str) -> Sequence[str]:
