@@ -49,8 +49,8 @@ def run_erase(asked: Namespace) -> None:
 
 
 def run_verify(asked: Namespace) -> None:
-    """Check a certificate; needs no platform and no network."""
-    print("\n".join(verify.lines(verify.verify(Path(asked.certificate), Path(asked.public_key)))))
+    """Check a certificate, or a folder of them; needs no platform and no network."""
+    print("\n".join(verify.told(Path(asked.certificate), Path(asked.public_key))))
 
 
 def run_detokenize(asked: Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -69,6 +70,33 @@ def checked(held: dict[str, Any], key: EllipticCurvePublicKey) -> dict[str, Any]
     return dict(said)
 
 
+def chain(folder: Path, public_key: Path) -> list[dict[str, Any]]:
+    """Return what the certificates of a folder say, by number; raise NotGenuine if one was changed or is missing.
+
+    Each has the digest of the one before it.  Whether there is a newer one than the last, a folder cannot tell.
+    """
+    key, found = key_of(public_key), {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            said = checked(read(path), key)
+        except NotGenuine as fault:
+            raise NotGenuine(f"{path}: {fault}") from None
+        if said.get("number") in found:
+            raise NotGenuine(f"{path}: there are two certificates with the number {said['number']}")
+        found[said.get("number")] = said
+    linked = sorted((number, said) for number, said in found.items() if number is not None)
+    before = None
+    for place, (number, said) in enumerate(linked, 1):
+        if number != place:
+            raise NotGenuine(f"certificate {place} of {linked[-1][0]} is missing in {folder}")
+        if said["previous"] != before:
+            raise NotGenuine(f"certificate {number} does not follow the one before it in {folder}: one was replaced")
+        before = hashlib.sha256(signed_part(said)).hexdigest()
+    if not linked:
+        raise NotGenuine(f"there is no certificate in {folder}")
+    return [said for _, said in linked]
+
+
 def signed_part(said: Any) -> bytes:
     """Write what was signed as the bytes that were: JSON, keys in order, no spaces, UTF-8."""
     return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -89,14 +117,23 @@ def lines(said: dict[str, Any]) -> list[str]:
     ]
 
 
+def told(place: Path, public_key: Path) -> list[str]:
+    """Check one certificate, or a folder of them as a chain, and tell what it says."""
+    if not place.is_dir():
+        return lines(verify(place, public_key))
+    found = chain(place, public_key)
+    people = ", ".join(f"{said['number']}: {said['subject'][:16]}…" for said in found)
+    return [f"genuine: {len(found)} certificates, each of which names the one before it", f"  {people}"]
+
+
 def main() -> int:
-    """Check one certificate; the exit code is 2 if it is not genuine."""
+    """Check one certificate, or a folder of them; the exit code is 2 if it is not genuine."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("certificate", type=Path)
     parser.add_argument("--public-key", type=Path, required=True)
     asked = parser.parse_args()
     try:
-        print("\n".join(lines(verify(asked.certificate, asked.public_key))))
+        print("\n".join(told(asked.certificate, asked.public_key)))
     except NotGenuine as fault:
         print(f"not genuine: {fault}", file=sys.stderr)
         return 2

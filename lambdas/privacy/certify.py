@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,22 @@ ALGORITHM = "ECDSA_SHA_256"
 
 
 def certificate(
-    digest: str, standing: Mapping[str, str], notes: Mapping[str, Any], retention: Retention, now: datetime
+    digest: str,
+    standing: Mapping[str, str],
+    notes: Mapping[str, Any],
+    retention: Retention,
+    now: datetime,
+    *,
+    link: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Say what was searched, found and removed; nothing in it says who the person is."""
+    """Say what was searched, found and removed, after which other; nothing in it says who the person is."""
     found = {name.removeprefix("held/"): rows for name, rows in notes.items() if name.startswith("held/")}
     mine = held.total(found, digest)
     at = datetime.fromisoformat(standing["at"])
     return {
         "certificate": "erasure",
         "version": VERSION,
+        **link,
         "subject": digest,
         "job": standing["job"],
         "requested_at": standing["at"],
@@ -44,6 +52,11 @@ def certificate(
         "policy_digest": policy_digest(),
         "code_digest": code(),
     }
+
+
+def chained(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what the next certificate has to say of this one."""
+    return {"number": said["number"] + 1, "previous": sha256(signed_part(said)).hexdigest()}
 
 
 def of(notes: Mapping[str, Any], what: str, digest: str) -> dict[str, int]:

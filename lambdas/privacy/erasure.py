@@ -19,7 +19,7 @@ from domain.ingest.conservation import ERASED_PLACES
 from domain.privacy.erasures import Retention
 from domain.tables import QUARANTINE
 from lambdas.privacy import held, lineage, quarantine, stored
-from lambdas.privacy.certify import Signer, certificate
+from lambdas.privacy.certify import Signer, certificate, chained
 from lambdas.privacy.erasures import Erasures, Lock
 from lambdas.privacy.files import catalogue, client
 from lambdas.privacy.objects import Place, write
@@ -255,8 +255,10 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
     for digest in table.members(job):
         key = f"certificates/{digest}.json"
         if table.sealed(digest) is not None:
-            said = certificate(digest, table.standing(digest), notes, retention(), _now())
+            link = table.link(job, digest)
+            said = certificate(digest, table.standing(digest), notes, retention(), _now(), link=link)
             client("s3").put_object(Bucket=settings().bucket, Key=key, Body=signer.signed(said))
+            table.chain(chained(said))  # before it is finished: who is certified again after a crash has the same link
             table.finish(digest, key, _now())
         written.append(key)
     table.release(event["execution"])

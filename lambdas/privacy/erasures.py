@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from domain.privacy.erasures import DENIED, DENIED_HEX, KEY
 
 WAITING, LOCK = "(waiting)", "(lock)"
 REQUEST, JOB = "request", "job"
+CHAIN, HEAD = "(chain)", "head"
 TAKEN = "ConditionalCheckFailedException"
 CANCELED = "TransactionCanceledException"
 NAMES = {"#s": "subject"}
@@ -71,8 +72,8 @@ class Erasures:
         found = self.find(digest, REQUEST) or {}
         return found["sealed"]["B"] if "sealed" in found else None
 
-    def waiting(self, most: int) -> list[str]:
-        """List the digests in the queue, the oldest request first."""
+    def waiting(self, most: int | None = None) -> list[str]:
+        """List the digests in the queue, the oldest request first; so many at most, if told."""
         queued = sorted(self.all(WAITING), key=lambda item: str(item["at"]["S"]))
         return [item["item"]["S"] for item in queued[:most]]
 
@@ -133,6 +134,19 @@ class Erasures:
         """Say at a request where its certificate is, and forget who it was about."""
         change = "SET #state = :state, certificate = :certificate, done = :done REMOVE sealed"
         self._set(digest, change, state="erased", certificate=certificate, done=at.isoformat())
+
+    def link(self, job: str, digest: str) -> dict[str, Any]:
+        """Say which number the certificate of one in a job has, and the digest of the one before: always the same."""
+        name = f"link/{digest}"
+        found = self.find(CHAIN, HEAD)
+        first = {"number": 1, "previous": None}
+        self.note(job, name, json.loads(found["link"]["S"]) if found else first, once=True)
+        said: dict[str, Any] = self.notes(job, name)[name]
+        return said
+
+    def chain(self, link: Mapping[str, Any]) -> None:
+        """Keep what the next certificate has to say of the newest."""
+        self._put(CHAIN, HEAD, once=False, link={"S": json.dumps(link)})
 
     def note(self, job: str, what: str, said: Any, *, once: bool = False) -> bool:
         """Write down what a job found or did; `once`, unless it was written down before; tell whether it was."""

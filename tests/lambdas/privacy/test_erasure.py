@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +278,16 @@ def certificates() -> dict[str, dict[str, Any]]:
         held = json.loads(s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read())
         said = verify.checked(held, key)
         found[said["subject"]] = said
+    assert_chained(list(found.values()))
     return found
+
+
+def assert_chained(found: list[dict[str, Any]]) -> None:
+    """Hold each certificate against the one before it."""
+    before = None
+    for place, said in enumerate(sorted(found, key=lambda said: said["number"]), 1):
+        assert (said["number"], said["previous"]) == (place, before)
+        before = sha256(verify.signed_part(said)).hexdigest()
 
 
 def signed(digest: str) -> dict[str, Any]:
@@ -358,6 +369,26 @@ def test_a_certificate_that_was_changed_is_not_genuine(erased: Erased, tmp_path:
         path.write_text(json.dumps(held | {"certificate": held["certificate"] | change}))
         with pytest.raises(verify.NotGenuine, match="the signature is not of this text"):
             verify.verify(path, tmp_path / "key.pem")
+
+
+def test_an_erasure_that_takes_too_long_is_counted_and_warned_of_before(
+    small: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(*PEOPLE)
+    now, table = datetime.now(timezone.utc), erasure.erasures()
+
+    assert watched(now + timedelta(days=15), table, capsys) == (0, 50)
+    assert watched(now + timedelta(days=31), table, capsys) == (len(PEOPLE), 103)
+    play(small, "execution-1")
+    assert watched(now + timedelta(days=31), table, capsys) == (0, 0)
+
+
+def watched(now: datetime, table: Any, capsys: pytest.CaptureFixture[str]) -> tuple[int, int]:
+    """Look at the queue as the schedule does; return what is counted: those overdue, and the time taken in per cent."""
+    capsys.readouterr()
+    request.watch(table, now)
+    said = {name: value for line in capsys.readouterr().out.splitlines() for name, value in json.loads(line).items()}
+    return said["ErasuresOverdue"], round(said["ErasureTime"])
 
 
 def test_nobody_erased_comes_in_again(lake: Lake) -> None:

@@ -1,0 +1,75 @@
+"""A folder of certificates, checked as a chain by whoever holds the public key."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from clients.privacy import verify
+
+KEY = ec.derive_private_key(17, ec.SECP256R1())
+
+
+def written(folder: Path, number: int, previous: str | None, subject: str) -> str:
+    """Sign a certificate into a folder; return the digest that the next one names."""
+    said: dict[str, Any] = {"certificate": "erasure", "number": number, "previous": previous, "subject": subject}
+    said |= {"searched": {"bucket": {"found": 0}}}
+    value = KEY.sign(verify.signed_part(said), ec.ECDSA(hashes.SHA256()))
+    signature = {"algorithm": verify.ALGORITHM, "value": base64.b64encode(value).decode()}
+    (folder / f"{subject}.json").write_text(json.dumps({"certificate": said, "signature": signature}))
+    return hashlib.sha256(verify.signed_part(said)).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    form = (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "key.pem").write_bytes(KEY.public_key().public_bytes(*form))
+    previous = None
+    for number, subject in enumerate(("cc", "aa", "bb"), 1):
+        previous = written(tmp_path, number, previous, subject)
+    return tmp_path
+
+
+def test_a_whole_chain_is_told_in_its_order(folder: Path) -> None:
+    assert [said["subject"] for said in verify.chain(folder, folder / "key.pem")] == ["cc", "aa", "bb"]
+    assert verify.told(folder, folder / "key.pem")[0].startswith("genuine: 3 certificates")
+
+
+def test_a_missing_certificate_is_named(folder: Path) -> None:
+    (folder / "aa.json").unlink()
+
+    with pytest.raises(verify.NotGenuine, match="certificate 2 of 3 is missing"):
+        verify.chain(folder, folder / "key.pem")
+
+
+def test_one_that_was_signed_anew_with_other_words_is_named(folder: Path) -> None:
+    first = json.loads((folder / "aa.json").read_text())["certificate"]["previous"]
+    (folder / "aa.json").unlink()
+    written(folder, 2, first, "dd")
+
+    with pytest.raises(verify.NotGenuine, match="certificate 3 does not follow the one before it"):
+        verify.chain(folder, folder / "key.pem")
+
+
+def test_a_changed_one_is_named_by_its_file(folder: Path) -> None:
+    path = folder / "aa.json"
+    path.write_text(path.read_text().replace('"aa"', '"ab"'))
+
+    with pytest.raises(verify.NotGenuine, match=r"aa\.json: the signature is not of this text"):
+        verify.chain(folder, folder / "key.pem")
+
+
+def test_two_of_one_number_and_none_at_all_are_refused(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    written(folder, 2, None, "dd")
+
+    with pytest.raises(verify.NotGenuine, match="two certificates with the number 2"):
+        verify.chain(folder, folder / "key.pem")
+    with pytest.raises(verify.NotGenuine, match="there is no certificate"):
+        verify.chain(tmp_path_factory.mktemp("empty"), folder / "key.pem")
