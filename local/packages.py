@@ -12,6 +12,7 @@ import io
 import re
 import shutil
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
@@ -26,6 +27,8 @@ _DISTRIBUTION = re.compile(r"^([^/]+)-([^/-]+)\.dist-info/")
 # Libraries that a wheel bundles have names of their own on each platform.
 _ONE_PLATFORM_S = re.compile(r"\.libs/|\.dylibs/|\.dylib$|\.dist-info/")
 _PLATFORM = re.compile(r"\.(?:cpython-|abi3|cp3)[^/]*\.so$")
+
+_laying_out = threading.Lock()
 
 
 class MissingPackage(Exception):
@@ -71,6 +74,13 @@ def runtime(folder: Path) -> Path:
 
 
 def _once(path: Path, fill: Callable[[Path], None]) -> Path:
+    if path.exists():
+        return path
+    with _laying_out:  # a deployment makes many functions with the same layers at once
+        return _filled(path, fill)
+
+
+def _filled(path: Path, fill: Callable[[Path], None]) -> Path:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=path.parent, prefix=".building-"))
@@ -79,7 +89,7 @@ def _once(path: Path, fill: Callable[[Path], None]) -> Path:
             building.chmod(0o755)
             building.rename(path)
         except OSError:
-            if not path.exists():  # else another thread was first with the same content
+            if not path.exists():  # else another process was first with the same content
                 raise
         finally:
             shutil.rmtree(building, ignore_errors=True)
