@@ -1,4 +1,4 @@
-"""A Spark session over a Glue catalogue and an S3 of moto's, with the lake's tables in it."""
+"""A Spark session over a Glue catalogue and an S3 of the laptop cloud's, with the lake's tables in it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import boto3
 import pytest
 from moto.glue.responses import GlueResponse
-from moto.server import ThreadedMotoServer
 from pyspark.sql import SparkSession
 
 from glue_jobs import lake
 from local import catalogue
 from local import spark as engine
+from local.server import Front
+from local.wire import Listener
 from tests.glue_jobs import tables
 from tests.glue_jobs.frames import Lake
 from tests.glue_jobs.tables import BUCKET, Untouched
@@ -35,17 +36,17 @@ SMALL = {
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
+    listener = Listener(0, Front())
+    listener.start()
+    here = f"http://127.0.0.1:{listener.port}"
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": here}.items():
             patch.setenv(name, value)
         # Writers notice each other by a lock that moto's Glue lacks.
         patch.setattr(GlueResponse, "update_table", catalogue.update_table)
         boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield f"http://127.0.0.1:{port}"
-    server.stop()
+        yield here
+    listener.close()
 
 
 @pytest.fixture(scope="session")

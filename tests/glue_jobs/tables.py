@@ -176,6 +176,6 @@ def keys(prefix: str) -> list[str]:
 
 
 def remove(prefix: str) -> None:
-    """Remove whatever lies below a prefix."""
-    for found in keys(prefix):
-        s3().delete_object(Bucket=BUCKET, Key=found)
+    """Remove whatever lies below a prefix, 1,000 objects at most."""
+    if found := keys(prefix):
+        s3().delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": each} for each in found], "Quiet": True})
