@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -29,6 +30,7 @@ def erase_people(laptop: Laptop, source: Source, folder: Path) -> dict[str, Any]
     if not isinstance(source, Simulation):
         return {"certificates": [], "claims": []}
     before = counted(laptop)
+    shutil.rmtree(folder, ignore_errors=True)  # certificates of an earlier demo are of another key
     try:
         paths = erase(call, chosen(source), folder)
     except CannotBeDone as fault:
@@ -36,7 +38,7 @@ def erase_people(laptop: Laptop, source: Source, folder: Path) -> dict[str, Any]
     genuine = [verified(path) for path in paths]
     found = [told(path) for path in paths]
     tell(f"{sum(sum(each['rows_held'].values()) for each in found):,} rows of {len(found)} people are gone")
-    claims = [claim.as_row() for claim in about(found, genuine, before, counted(laptop))]
+    claims = [claim.as_row() for claim in (*about(found, genuine, before, counted(laptop)), chained(folder))]
     return {"certificates": [row(said, path) for said, path in zip(found, paths, strict=True)], "claims": claims}
 
 
@@ -59,6 +61,16 @@ def verified(path: Path) -> bool:
         tell(f"{path}: {fault}")
         return False
     return True
+
+
+def chained(folder: Path) -> Claim:
+    """Claim that no certificate was left out or replaced."""
+    claim = "each certificate names the one before it"
+    try:
+        found = verify.chain(folder, folder / PUBLIC_KEY)
+    except verify.NotGenuine as fault:
+        return Claim(claim, str(fault), holds=False)
+    return Claim(claim, f"{len(found)} of {PEOPLE}", len(found) == PEOPLE)
 
 
 def about(
