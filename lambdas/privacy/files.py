@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import OrderedDict
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -11,7 +12,6 @@ import boto3
 import pyarrow as pa
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from cachetools import LRUCache
 from pyiceberg.catalog import Catalog
 from pyiceberg.io import PY_IO_IMPL, FileIO, InputFile, InputStream, OutputFile, OutputStream
 from pyiceberg.typedef import Properties
@@ -39,23 +39,31 @@ class Kept:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._bodies: LRUCache[str, bytes] = LRUCache(KEPT_BYTES, getsizeof=len)
+        self._bodies: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
 
     def get(self, location: str) -> bytes | None:
         """Give what is kept."""
         with self._lock:
+            if location in self._bodies:
+                self._bodies.move_to_end(location)
             return self._bodies.get(location)
 
     def put(self, location: str, body: bytes) -> None:
-        """Keep a file that tells of others."""
-        if location.endswith(TELLS) and len(body) <= READ_WHOLE:
-            with self._lock:
-                self._bodies[location] = body
+        """Keep a file that tells of others, in the place of those that nobody has asked for longest."""
+        if not location.endswith(TELLS):
+            return
+        with self._lock:
+            self._bytes += len(body) - len(self._bodies.pop(location, b""))
+            self._bodies[location] = body
+            while self._bytes > KEPT_BYTES:
+                self._bytes -= len(self._bodies.popitem(last=False)[1])
 
     def clear(self) -> None:
         """Keep nothing."""
         with self._lock:
             self._bodies.clear()
+            self._bytes = 0
 
 
 kept = Kept()

@@ -24,7 +24,8 @@ from lambdas import athena
 from lambdas.athena import Athena, QueryFailed
 from lambdas.ingest import conserve, rows
 from lambdas.ingest.registration import describe
-from lambdas.privacy.table import client, erase_table
+from lambdas.privacy.files import client
+from lambdas.privacy.table import erase_table
 from local.cloud import Cloud
 from tests.domain.contract.strategies import NOW
 from tests.lambdas.ingest.conftest import BUCKET, FIRST, SHARD, STREAM, Lake, create_tables

@@ -54,6 +54,18 @@ def test_a_file_that_never_changes_is_read_once_and_any_other_as_it_is(lake: Lak
     assert (read(METADATA), read(DATA)) == (b"first", b"second")
 
 
+def test_what_is_kept_has_an_end_and_what_was_asked_for_last_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "KEPT_BYTES", 30)
+    kept = files.Kept()
+    for name in "abc":
+        kept.put(f"{name}.avro", name.encode() * 10)
+    kept.get("a.avro")
+    kept.put("d.avro", b"d" * 10)
+    kept.put("d.avro", b"e" * 10)
+
+    assert [kept.get(f"{name}.avro") for name in "abcd"] == [b"a" * 10, None, b"c" * 10, b"e" * 10]
+
+
 @pytest.mark.parametrize("location", [METADATA, DATA])
 def test_a_file_that_is_gone_is_said_to_be(location: str) -> None:
     named = files.Files().new_input(location)
