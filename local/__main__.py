@@ -19,11 +19,12 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=4566)
     parser.add_argument("--state", type=Path, default=Path("build/cloud"), help="folder for objects, logs and workers")
     parser.add_argument("--speed", type=float, default=1.0, help="how many seconds of shard limits pass in a second")
+    parser.add_argument("--seed", default="", help="make the same data keys in each run, so that it comes again")
     parser.add_argument("--bootstrap", action="store_true", help="bootstrap it for the CDK, print what to export")
     arguments = parser.parse_args()
     if arguments.speed <= 0:
         parser.error("--speed must be more than 0; 1 is AWS's own pace")
-    cloud = Cloud(arguments.port, arguments.state.resolve(), speed=arguments.speed)
+    cloud = Cloud(arguments.port, arguments.state.resolve(), speed=arguments.speed, seed=arguments.seed)
     logging.raiseExceptions = False  # on a full disk each line that cannot be logged would print a traceback
     try:
         cloud.state.mkdir(parents=True, exist_ok=True)

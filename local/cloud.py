@@ -20,6 +20,7 @@ class Cloud:
     account: str = "123456789012"
     region: str = "us-east-1"
     speed: float = 1.0  # seconds of AWS's own limits and waits that pass in one of ours; see local/pace.py
+    seed: str = ""  # of data keys, so that a run comes again; without one they are random
 
     @property
     def endpoint(self) -> str:
