@@ -12,14 +12,16 @@ from constructs import Construct
 from domain.events import EVENTS
 from domain.experiment.declaration import check
 from domain.experiments import EXPERIMENTS, READOUTS
+from domain.privacy.keyring import TOKENS, UNITS
 from domain.tables import STATISTICS
 from lambdas.experiment.settings import DecideSettings, LearnSettings, ReportSettings
 from stacks import names
 from stacks.arns import arn
-from stacks.config import Config
+from stacks.config import ON, Config
 from stacks.constructs.function import Function
 from stacks.constructs.grants import grant_files, grant_key, grant_tables
 from stacks.constructs.layer import Layer
+from stacks.constructs.protection import grant_purposes, unit_settings
 from stacks.lake import LakeStack, way_in
 
 AT_SIX = events.Schedule.cron(hour="6", minute="0")  # the day has been summed up
@@ -35,6 +37,8 @@ class ExperimentStack(Stack):
         check(EXPERIMENTS.values(), EVENTS)  # here, since functions that import them need no events
         self.lake, self.config = lake, config
         self.numpy = Layer(self, "Numpy", name="numpy")
+        self.protected = config.privacy == ON
+        self.keys = unit_settings(lake) if self.protected else {}
         self._decide()
         self._learn()
         self._report()
@@ -52,6 +56,7 @@ class ExperimentStack(Stack):
                 stream=to.name,
                 cluster=to.cluster,
                 bridge=to.bridge,
+                **self.keys,
             ),
             config=self.config,
             layers=[self.numpy] if any(each.is_contextual for each in EXPERIMENTS.values()) else [],
@@ -62,6 +67,8 @@ class ExperimentStack(Stack):
         allow(decide.role, ["dynamodb:GetItem"], lake.bandits.table_arn)
         to.grant(decide.role, "PutRecord")
         grant_key(decide.role, lake.key)
+        if self.protected:  # it calls units by a digest, and cannot turn a token back
+            grant_purposes(decide.role, lake, opens=[UNITS], makes=[UNITS])
         url = decide.function.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)
         CfnOutput(self, "DecideUrl", value=url.url, description="Where decisions are asked for, with SigV4")
 
@@ -76,9 +83,10 @@ class ExperimentStack(Stack):
                 bucket=lake.bucket.bucket_name,
                 decisions=lake.decisions.table_name,
                 bandits=lake.bandits.table_name,
+                **self.keys,
             ),
             config=self.config,
-            layers=[Layer(self, "Arrow", name="arrow"), self.numpy],
+            layers=[Layer(self, "Arrow", name="arrow"), self._computes()],
             timeout=Duration.minutes(5),
             memory_mb=1769,  # one whole vCPU ("Configure Lambda function memory")
             reserved_concurrency=1,  # a second would find the first's marks, and be of no use
@@ -89,11 +97,17 @@ class ExperimentStack(Stack):
         grant_files(learn.role, lake.bucket, reads=reads, lists=["receipts/"])
         grant_key(learn.role, lake.key)
         allow(learn.role, ["dynamodb:BatchGetItem", "dynamodb:PutItem"], lake.decisions.table_arn)
+        if self.protected:  # it joins what landed, by tokens, with decisions, by digests
+            grant_purposes(learn.role, lake, opens=[TOKENS, UNITS], makes=[UNITS])
         verbs = ("GetItem", "PutItem", "Query", "UpdateItem")
         allow(learn.role, [f"dynamodb:{verb}" for verb in verbs], lake.bandits.table_arn)
         events.Rule(
             self, "EveryMinute", schedule=MINUTE, targets=[targets.LambdaFunction(learn.function, retry_attempts=0)]
         )
+
+    def _computes(self) -> Layer:
+        """Give the layer of numpy, which is also in that of functions that open what is protected."""
+        return Layer(self, "Privacy", name="privacy") if self.protected else self.numpy
 
     def _report(self) -> None:
         bucket = self.lake.bucket

@@ -26,7 +26,6 @@ RUNTIME = {"boto3", "botocore"}  # what Lambda's own Python brings
 PACKAGES = {
     "arrow": {"pyarrow", "msgspec", "pybase64"},
     "iceberg": {"pyarrow", "msgspec", "pyiceberg"},
-    "numpy": {"pyarrow", "numpy"},
     "arrow and privacy": {"pyarrow", "msgspec", "pybase64", "numpy", "cryptography"},
     "iceberg and privacy": {"pyarrow", "msgspec", "pyiceberg", "numpy", "cryptography"},
     "scipy": {"numpy", "scipy"},
@@ -55,7 +54,7 @@ FUNCTIONS = {
     "serve/deploy": None,
     "serve/predict": None,
     "experiment/decide": None,
-    "experiment/learn": "numpy",
+    "experiment/learn": "arrow and privacy",
     "experiment/report": "scipy",
     "privacy/request": "arrow and privacy",
     "privacy/erasure": "iceberg and privacy",

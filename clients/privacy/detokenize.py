@@ -23,6 +23,11 @@ def tokenize(call: Call, values: Sequence[str], *, domain: str, purpose: str, wh
     return _asked(call, "values", "tokens", values, domain=domain, purpose=purpose, who=who)
 
 
+def units(call: Call, tokens: Sequence[str], *, purpose: str, who: str) -> dict[str, str]:
+    """Say what decisions of experiments call the people of some tokens; it names nobody, and is written down too."""
+    return _asked(call, "units", "units", tokens, domain="user", purpose=purpose, who=who)
+
+
 def me() -> str:
     """Say who asks, as AWS knows them."""
     return str(boto3.client("sts").get_caller_identity()["Arn"])

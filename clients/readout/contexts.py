@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import boto3
 
+from clients.operations.functions import call
+from clients.privacy import detokenize
 from domain.experiment.features import read
+from domain.privacy.domains import HEAD
 
 TABLE = "rivermill-decisions"
 KEYS_A_REQUEST = 100  # BatchGetItem
@@ -17,14 +21,23 @@ PAUSE = 0.2  # seconds before what was not answered is asked for again
 
 def contexts(experiment: str, units: Sequence[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Map units to the name of their features and their numbers, as far as they were decided by any."""
-    found = {}
-    for start in range(0, len(units), KEYS_A_REQUEST):
+    named, found = called(experiment, units), {}
+    names = list(named)
+    for start in range(0, len(names), KEYS_A_REQUEST):
         wanted = {"S": f"decision/{experiment}"}
-        keys = [{"unit": {"S": unit}, "item": wanted} for unit in units[start : start + KEYS_A_REQUEST]]
+        keys = [{"unit": {"S": name}, "item": wanted} for name in names[start : start + KEYS_A_REQUEST]]
         for item in _items(keys):
             if "features" in item:
-                found[item["unit"]["S"]] = read(item["features"]["S"])
+                found[named[item["unit"]["S"]]] = read(item["features"]["S"])
     return found
+
+
+def called(experiment: str, units: Sequence[str]) -> dict[str, str]:
+    """Map what decisions call units to what the lake calls them: where that is tokens, the steward's function knows."""
+    tokens = [unit for unit in units if re.match(HEAD, unit)]
+    purpose = f"value the policy of {experiment}"
+    known = detokenize.units(call, tokens, purpose=purpose, who=detokenize.me()) if tokens else {}
+    return {known.get(unit, unit): unit for unit in units}
 
 
 def _items(keys: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -86,6 +86,13 @@ def because(decision: Decision, reason: str) -> Decision:
     return replace(decision, reason=reason)
 
 
+def known_as(decision: Decision, name: str) -> Decision:
+    """Let a decision's own name, and so its exposure's, follow from what its unit is called where it rests."""
+    if decision.decision_id is None:
+        return decision
+    return replace(decision, decision_id=decision_id(decision.experiment, name, decision.arm))
+
+
 def excluded(experiment: Experiment, unit: str, context: Mapping[str, Value]) -> str | None:
     """Say why a unit is not part of the experiment, if it is not."""
     if experiment.promoted:

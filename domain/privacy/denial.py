@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from domain.contract.arrow import arrow_schema
 from domain.ingest.batch import Part, Sorted
-from domain.privacy.domains import DOMAINS
+from domain.privacy.domains import DOMAINS, one
 from domain.privacy.erasures import Denied
-from domain.privacy.normalise import normalised, one
+from domain.privacy.normalise import normalised
 from domain.tables import QUARANTINE, RAW, UNDECLARED, Table
 
 ERASED = "erased"

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
+
+HEAD = r"^t(?P<version>\d{1,9})\."
+"""How a token begins: with the version of its key."""
+
+PUNCTUATION = re.compile(r"[^0-9+]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +34,20 @@ DOMAINS: dict[str, Domain] = {
         Domain("account"),
     )
 }
+
+
+def one(value: str, domain: Domain) -> str:
+    r"""Bring one value to its domain's form; a phone number to E.164 as far as it says its country.
+
+    >>> one("\uff21\uff22 ", Domain("user")), one("Straße", Domain("email", ignores_case=True))
+    ('AB', 'strasse')
+    >>> one("0049 (170) 12-34567", Domain("phone", is_phone=True))
+    '+491701234567'
+    """
+    text = unicodedata.normalize("NFKC", value).strip()
+    if domain.ignores_case:
+        text = unicodedata.normalize("NFKC", text.casefold())
+    if domain.is_phone:
+        text = PUNCTUATION.sub("", text)
+        text = f"+{text[2:]}" if text.startswith("00") else text
+    return text

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-TOKENS, PRESERVED, FIELDS, SUBJECTS = "tokens", "preserved", "fields", "subjects"
-SIZES = {TOKENS: 64, PRESERVED: 32, FIELDS: 32, SUBJECTS: 32}
+TOKENS, PRESERVED, FIELDS, SUBJECTS, UNITS = "tokens", "preserved", "fields", "subjects", "units"
+SIZES = {TOKENS: 64, PRESERVED: 32, FIELDS: 32, SUBJECTS: 32, UNITS: 32}
 """What keys are for, and their bytes: AES-SIV takes two keys of AES-256."""
+
+PROTECTING = (TOKENS, PRESERVED, FIELDS, SUBJECTS)
+"""What fields are protected with; the key of units is for decisions of experiments alone."""
 
 SEALED_BYTES = b"\0s"
 """How sealed bytes begin in a column of bytes: no JSON and no frame begins so."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.privacy.domains import Domain
+from domain.privacy.domains import Domain, one
 
 PLAIN = r"^[!-~]([ -~]*[!-~])?$"
 """Printable ASCII without white space around it: NFKC and stripping leave it as it is."""
-
-PUNCTUATION = re.compile(r"[^0-9+]")
 
 
 def normalised(column: pa.Array | pa.ChunkedArray, domain: Domain) -> pa.Array:
@@ -35,20 +30,3 @@ def rewritten(column: pa.Array, mask: pa.Array, domain: Domain) -> pa.Array:
     some = column.filter(mask).dictionary_encode()
     values = pa.array([one(value, domain) for value in some.dictionary.to_pylist()], pa.string())
     return pc.replace_with_mask(column, mask, values.take(some.indices))
-
-
-def one(value: str, domain: Domain) -> str:
-    r"""Bring one value to its domain's form; a phone number to E.164 as far as it says its country.
-
-    >>> one("\uff21\uff22 ", Domain("user")), one("Straße", Domain("email", ignores_case=True))
-    ('AB', 'strasse')
-    >>> one("0049 (170) 12-34567", Domain("phone", is_phone=True))
-    '+491701234567'
-    """
-    text = unicodedata.normalize("NFKC", value).strip()
-    if domain.ignores_case:
-        text = unicodedata.normalize("NFKC", text.casefold())
-    if domain.is_phone:
-        text = PUNCTUATION.sub("", text)
-        text = f"+{text[2:]}" if text.startswith("00") else text
-    return text

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from domain.privacy import spelling
 from domain.privacy.aes import Bytes
 from domain.privacy.columns import changed
-from domain.privacy.domains import Domain
+from domain.privacy.domains import HEAD, Domain
 from domain.privacy.ff1 import Ff1
 from domain.privacy.keyring import PRESERVED, TOKENS, DataKey, Keyring
 from domain.privacy.normalise import normalised
@@ -20,7 +20,7 @@ from domain.privacy.siv import Siv
 TOKEN = "t"  # noqa: S105  # a token's first letter
 DIGITS, LEAST_DIGITS, MOST_DIGITS = 10, 6, 32
 NUMBER = f"^[0-9]{{{LEAST_DIGITS},{MOST_DIGITS}}}$"
-HEAD = r"^t(?P<version>\d{1,9})\."
+BEGINS = HEAD.replace("?P<version>", "?:")
 
 
 def cipher(key: DataKey, domain: Domain) -> Siv:
@@ -50,7 +50,7 @@ def renewed(column: pa.Array | pa.ChunkedArray, ring: Keyring, domain: Domain) -
     """Replace tokens of older keys by those of the newest; what is not a token yet becomes one."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     newest = ring.newest(TOKENS)
-    is_token = pc.fill_null(pc.match_substring_regex(whole, HEAD.replace("?P<version>", "?:")), False)
+    is_token = pc.fill_null(pc.match_substring_regex(whole, BEGINS), False)
     is_new = pc.fill_null(pc.starts_with(whole, f"{TOKEN}{newest.version}."), False)
     old = pc.and_(is_token, pc.invert(is_new))
     whole = replaced(whole, old, lambda some: tokenized(revealed(some, ring, domain), ring, domain))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cache
 from typing import Any
@@ -21,8 +21,11 @@ from domain.experiment.features import fingerprint
 from domain.experiments import EXPERIMENTS
 from domain.ingest.bridge import NotTaken, connect
 from domain.metrics import DECISIONS, DECISIONS_FALLBACK, DECISIONS_REFUSED, EXPOSURES_LOST
+from domain.privacy.keyring import UNITS, KeyUnavailable
+from domain.privacy.units import called
 from domain.serve.http import answer, posted
 from domain.serve.refusal import InvalidRequest
+from lambdas.datakeys import DataKeys, HeldKeys
 from lambdas.experiment.bandits import Bandits, Published
 from lambdas.experiment.decisions import Decisions
 from lambdas.experiment.settings import DecideSettings
@@ -45,6 +48,13 @@ def client(service: str) -> Any:
 def stream() -> Any:
     """Connect to the stream for exposures, or to the topic in its place."""
     return connect(client, settings().cluster, settings().bridge)
+
+
+@cache
+def keys() -> HeldKeys:
+    """Hold the key of units, once for a warm process; whoever decides first makes it."""
+    data = DataKeys(client("dynamodb"), client("kms"), settings().keys, settings().privacy_key)
+    return HeldKeys(data, (UNITS,), makes=True)
 
 
 @dataclass(slots=True)
@@ -116,25 +126,33 @@ def decide(asked: Asked) -> Decision:
         return known
     now = datetime.now(timezone.utc)
     try:
-        decision, at = _keep(asked, now) if experiment.is_kept else (_fresh(asked), now)
-    except (BotoCoreError, ClientError) as fault:
+        name = _called(asked.unit)
+        decision, at = _keep(asked, name, now) if experiment.is_kept else (_fresh(asked), now)
+    except (BotoCoreError, ClientError, KeyUnavailable) as fault:
         print(json.dumps({"fallback": "control", "experiment": experiment.name, "fault": _code(fault)}))
         return decisions.control(experiment, asked.unit, decisions.UNAVAILABLE)
+    decision = decisions.known_as(decision, name)
     if decision.decision_id and _log(decision, at) and decision.reason not in decisions.FALLBACKS:
         memory().remember(decision)
     return decision
+
+
+def _called(unit: str) -> str:
+    """Say what a unit is called where decisions rest: with privacy on, nothing that names it."""
+    return called(unit, keys().ring()) if settings().keys else unit
 
 
 def _fresh(asked: Asked) -> Decision:
     return decisions.decide(asked.experiment, asked.unit, asked.context)
 
 
-def _keep(asked: Asked, now: datetime) -> tuple[Decision, datetime]:
+def _keep(asked: Asked, name: str, now: datetime) -> tuple[Decision, datetime]:
     """Decide by the published shares unless the unit was decided before; raise if that cannot be known."""
     published, is_stale = _shares(asked)
     wanted = decisions.decide(asked.experiment, asked.unit, asked.context, published)
     by = (fingerprint(asked.experiment.features), asked.features) if asked.features else ()
-    if standing := Decisions(client("dynamodb"), settings().decisions).keep(wanted, now, *by):
+    table = Decisions(client("dynamodb"), settings().decisions)
+    if standing := table.keep(replace(wanted, unit=name), now, *by):
         return decisions.kept(asked.experiment, asked.unit, standing.arm, standing.propensity), standing.at
     return decisions.because(wanted, decisions.STALE) if is_stale else wanted, now
 
@@ -182,5 +200,5 @@ def _log(decision: Decision, at: datetime) -> bool:
     return True
 
 
-def _code(fault: BotoCoreError | ClientError | NotTaken) -> str:
+def _code(fault: BotoCoreError | ClientError | NotTaken | KeyUnavailable) -> str:
     return str(fault.response["Error"]["Code"]) if isinstance(fault, ClientError) else type(fault).__name__

@@ -25,9 +25,10 @@ from domain.experiment.learning import Count, Feedback, Kept
 from domain.experiments import EXPERIMENTS
 from domain.ingest.receipts import Receipt
 from domain.metrics import FEEDBACK_REFUSED, REWARDS_COUNTED
+from lambdas.datakeys import DataKeys
 from lambdas.experiment.bandits import Bandits, Regressed
 from lambdas.experiment.decisions import WRITERS, Decisions, Key
-from lambdas.experiment.receipts import Receipts
+from lambdas.experiment.receipts import Called, Receipts, by_name
 from lambdas.experiment.settings import LearnSettings
 
 MARGIN_MS = 30_000
@@ -55,7 +56,7 @@ class Context(Protocol):
 
 def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """Count what came in since the last invocation, then let every bandit think again."""
-    receipts = Receipts(client("s3"), settings().bucket)
+    receipts = Receipts(client("s3"), settings().bucket, called())
     learner = Learner(
         Decisions(client("dynamodb"), settings().decisions),
         Bandits(client("dynamodb"), settings().bandits),
@@ -64,6 +65,16 @@ def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
     for shard in receipts.shards():
         follow(receipts, learner, shard, context)
     return {"counted": learner.rewards, "refused": dict(learner.refused), "published": learner.publish(_now())}
+
+
+def called() -> Called:
+    """Find what says how decisions call the users of rows, with the keys of now."""
+    if not settings().keys:
+        return by_name
+    from lambdas.experiment.units import Units  # noqa: PLC0415  # with its layer, only where privacy is on
+
+    data = DataKeys(client("dynamodb"), client("kms"), settings().keys, settings().privacy_key)
+    return Units(data).called
 
 
 def follow(receipts: Receipts, learner: Learner, shard: str, context: Context) -> None:

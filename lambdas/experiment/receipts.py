@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -22,12 +22,22 @@ RECEIPTS_AT_ONCE = 200
 TABLES = (RAW["exposure"].full_name, RAW["reward"].full_name)
 
 
+Called = Callable[[pa.ChunkedArray], Sequence[str]]
+"""Says of the users of rows what each is called among the decisions."""
+
+
+def by_name(users: pa.ChunkedArray) -> Sequence[str]:
+    """Call users what their rows call them."""
+    return users.to_pylist()  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True, slots=True)
 class Receipts:
     """The lake's bucket, as far as a learner reads it; `client` is boto3's S3 client."""
 
     client: Any
     bucket: str
+    called: Called = by_name
 
     def shards(self) -> list[str]:
         """List the shards, each as `<stream>/<shard>`."""
@@ -62,9 +72,9 @@ class Receipts:
 
     def _file(self, file: DataFile) -> Iterator[Feedback]:
         body = self.client.get_object(Bucket=self.bucket, Key=file.key)["Body"].read()
-        rows = pq.read_table(pa.BufferReader(body)).to_pylist()
-        for row in rows:
-            yield Feedback(row["event_id"], row["user_id"], row["experiment"], row["arm"], row.get("value"))
+        rows = pq.read_table(pa.BufferReader(body))
+        for unit, row in zip(self.called(rows["user_id"]), rows.to_pylist(), strict=True):
+            yield Feedback(row["event_id"], unit, row["experiment"], row["arm"], row.get("value"))
 
     def _receipt(self, key: str) -> Receipt:
         return read_receipt(self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read())

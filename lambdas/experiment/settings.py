@@ -11,7 +11,8 @@ from domain.settings import Settings
 class DecideSettings(Settings):
     """Where decisions are kept, where bandits publish their shares, and the stream for exposures.
 
-    With Kafka the topic, and the cluster (ARN) and the function that bridges to it.
+    With Kafka the topic, and the cluster (ARN) and the function that bridges to it.  With privacy on where data keys
+    are, and what wraps them.
     """
 
     decisions: str
@@ -19,15 +20,22 @@ class DecideSettings(Settings):
     stream: str
     cluster: str = ""
     bridge: str = ""
+    keys: str = ""
+    privacy_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnSettings(Settings):
-    """Where receipts and data files are, where decisions are kept, and where bandits count and publish."""
+    """Where receipts and data files are, where decisions are kept, and where bandits count and publish.
+
+    With privacy on where data keys are, and what wraps them.
+    """
 
     bucket: str
     decisions: str
     bandits: str
+    keys: str = ""
+    privacy_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from domain.privacy import audit, sealing, tokens
 from domain.privacy.domains import DOMAINS, Domain
-from domain.privacy.keyring import TOKENS, Keyring, KeyUnavailable
+from domain.privacy.keyring import PROTECTING, TOKENS, UNITS, Keyring, KeyUnavailable
 from domain.privacy.siv import NotAuthentic
 from domain.privacy.spelling import NotSpelled
+from domain.privacy.units import USER, called
 from lambdas.keys import Warm, warm
 from lambdas.privacy.settings import DetokenizeSettings
 
@@ -23,7 +24,8 @@ MOST = 1_000
 """Values a request: a table is not turned back by asking in a loop, which the audit would show line by line."""
 
 LEAST_PURPOSE = 8  # characters, so that it says something
-FIELDS = ("tokens", "values", "sealed", "domain", "purpose", "who")
+ASKED = ("tokens", "values", "units", "sealed")
+FIELDS = (*ASKED, "domain", "purpose", "who")
 REASONS = (NotSpelled, NotAuthentic, KeyUnavailable)
 
 settings = cache(DetokenizeSettings.read)
@@ -41,14 +43,15 @@ class Refused(ValueError):
 @cache
 def keys() -> Warm:
     """Open the keys, once for a warm process."""
-    return warm(client("dynamodb"), client("kms"), settings())
+    return warm(client("dynamodb"), client("kms"), settings(), purposes=(*PROTECTING, UNITS))
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer `{"tokens": […], "domain", "purpose", "who"}` with `{"values": {token: value}}`.
 
-    With "values" in place of "tokens", answer with `{"tokens": {value: [token, …]}}`, the newest first; with "sealed",
-    a list of `{"field", "value"}` and, where the subject's own key sealed, "subject", with `{"opened": [value, …]}`.
+    With "values" in place of "tokens", answer with `{"tokens": {value: [token, …]}}`, the newest first; with "units",
+    tokens too, with `{"units": {token: what decisions of experiments call the same person}}`; with "sealed", a list of
+    `{"field", "value"}` and, where the subject's own key sealed, "subject", with `{"opened": [value, …]}`.
     """
     try:
         asked = checked(event)
@@ -68,7 +71,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def checked(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a request; raise Refused for one without a purpose, or for none of the three things, or for two."""
+    """Check a request; raise Refused for one without a purpose, or for none of the four things, or for two."""
     if odd := set(event) - set(FIELDS):
         raise Refused(", ".join(sorted(odd)), f"not known; there are {', '.join(FIELDS)}")
     for name in ("purpose", "who"):
@@ -76,9 +79,9 @@ def checked(event: Mapping[str, Any]) -> dict[str, Any]:
             LEAST_PURPOSE if name == "purpose" else 1
         ):
             raise Refused(name, "say why, in eight characters or more" if name == "purpose" else "say who asks")
-    what = [name for name in ("tokens", "values", "sealed") if name in event]
+    what = [name for name in ASKED if name in event]
     if len(what) != 1 or not isinstance(event[what[0]], list) or not 0 < len(event[what[0]]) <= MOST:
-        raise Refused("tokens, values or sealed", f"give one of them, a list of 1 to {MOST}")
+        raise Refused("tokens, values, units or sealed", f"give one of them, a list of 1 to {MOST}")
     if what != ["sealed"] and event.get("domain") not in DOMAINS:
         raise Refused("domain", f"one of {', '.join(DOMAINS)}")
     return {"what": what[0], "items": event[what[0]], "purpose": event["purpose"].strip(), "who": event["who"]} | {
@@ -96,6 +99,9 @@ def done(asked: Mapping[str, Any], ring: Keyring) -> dict[str, Any]:
         found = {value: spelled(value, ring, asked["domain"]) for value in asked["items"]}
         return {"tokens": found, "about": [token for some in found.values() for token in some]}
     column = pa.array(asked["items"], pa.string())
+    if asked["what"] == "units":
+        names = [called(value, ring) for value in tokens.revealed(column, ring, USER).to_pylist()]
+        return {"units": dict(zip(asked["items"], names, strict=True)), "about": asked["items"]}
     values = tokens.restored(column, ring, asked["domain"]).to_pylist()
     return {"values": dict(zip(asked["items"], values, strict=True)), "about": asked["items"]}
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from domain.privacy.domains import DOMAINS
+from domain.privacy.domains import DOMAINS, one
 from domain.privacy.erasures import CONTEXT, digest
-from domain.privacy.normalise import one
 from lambdas.privacy.erasures import Erasures
 
 USER = DOMAINS["user"]

@@ -13,6 +13,7 @@ import boto3
 
 from domain import metrics
 from domain.privacy import audit
+from domain.privacy.keyring import TOKENS, UNITS
 from lambdas.privacy import stored
 from lambdas.privacy.erasures import Erasures
 from lambdas.privacy.people import People, named
@@ -86,10 +87,11 @@ def watch(erasures: Erasures, now: datetime) -> None:
 
 
 def tokens(subject: str) -> Sequence[str]:
-    """Give what the person is called where they rest, if privacy is on."""
+    """Give what the person is called where they rest, if privacy is on: in tables, and among decisions."""
     if not settings().keys:
         return ()
-    return stored.tokens_of(subject, keys().ring())
+    ring = keys().ring()
+    return (*stored.tokens_of(subject, ring), *stored.unit_of(subject, ring))
 
 
 @cache
@@ -97,7 +99,7 @@ def keys() -> Warm:
     """Open the keys, once for a warm process."""
     from lambdas.keys import warm  # noqa: PLC0415  # with its layer, only where privacy is on
 
-    return warm(client("dynamodb"), client("kms"), settings())
+    return warm(client("dynamodb"), client("kms"), settings(), purposes=(TOKENS, UNITS))
 
 
 def started(erasures: Erasures, now: datetime) -> str | None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from domain.privacy.keyring import SEALED_BYTES
+from domain.privacy.keyring import SEALED_BYTES, UNITS
+from domain.privacy.units import called
 from domain.schema import Treatment
 from domain.tables import QUARANTINE
 
@@ -28,6 +29,11 @@ def tokens_of(raw: str, ring: Keyring) -> tuple[str, ...]:
     column = pa.array([raw], pa.string())
     rings = [Keyring.of([ring.version(TOKENS, version)]) for version in ring.versions(TOKENS)]
     return tuple(tokens.tokenized(column, each, DOMAINS[USER])[0].as_py() for each in rings)
+
+
+def unit_of(raw: str, ring: Keyring) -> tuple[str, ...]:
+    """Say what decisions of experiments call a person, if anybody was ever decided for."""
+    return (called(raw, ring),) if ring.versions(UNITS) else ()
 
 
 def set_aside_in_clear(rows: pa.Table, ring: Keyring) -> pa.Table:

@@ -18,7 +18,7 @@ from stacks.constructs.layer import Layer
 from stacks.constructs.nag import accept, accept_wildcards
 
 UNZIPPED_LIMIT = 250 * 1024 * 1024  # Lambda quotas: "Deployment package (.zip file archive) size", layers included
-SHARED = ("lambdas/__init__.py", "lambdas/athena.py", "lambdas/catalogue.py", "lambdas/denied.py", "lambdas/keys.py")
+SHARED = tuple(f"lambdas/{name}.py" for name in ("__init__", "athena", "catalogue", "datakeys", "denied", "keys"))
 RETENTIONS = {
     7: logs.RetentionDays.ONE_WEEK,
     14: logs.RetentionDays.TWO_WEEKS,

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from domain.privacy import tokens
 from domain.privacy.columns import SAMPLE, changed
-from domain.privacy.domains import DOMAINS
+from domain.privacy.domains import DOMAINS, one
 from domain.privacy.keyring import SIZES, TOKENS, DataKey, Keyring, KeyUnavailable
-from domain.privacy.normalise import normalised, one
+from domain.privacy.normalise import normalised
 from domain.privacy.siv import NotAuthentic
 from domain.privacy.spelling import NotSpelled
 

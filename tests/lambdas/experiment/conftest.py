@@ -141,8 +141,8 @@ def forget() -> None:
     for module in (decide, learn, consume):
         module.settings.cache_clear()
         module.client.cache_clear()
-    decide.memory.cache_clear()
-    decide.stream.cache_clear()
+    for remembered in (decide.memory, decide.stream, decide.keys, consume.keys):
+        remembered.cache_clear()
     consume.positions.cache_clear()
 
 

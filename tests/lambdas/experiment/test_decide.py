@@ -225,4 +225,4 @@ def test_the_process_brings_nothing_heavy_with_it() -> None:
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
 
     assert "boto3" in found
-    assert not {"numpy", "scipy", "pyarrow", "msgspec", "domain.tables", "domain.events"} & set(found)
+    assert not {"numpy", "scipy", "pyarrow", "cryptography", "msgspec", "domain.tables", "domain.events"} & set(found)

@@ -20,8 +20,9 @@ from domain.privacy import sealing, tokens
 from domain.privacy.domains import DOMAINS
 from domain.privacy.keyring import SIZES, TOKENS, KeyUnavailable
 from domain.tables import REDRIVEN
+from lambdas.datakeys import REFRESH_SECONDS, DataKeys, HeldKeys
 from lambdas.ingest import consume, redrive
-from lambdas.keys import REFRESH_SECONDS, DataKeys, Warm
+from lambdas.keys import Warm
 from local.cloud import Cloud
 from tests.lambdas.ingest.conftest import Lake, Remaining, create_tables, forget
 
@@ -157,7 +158,8 @@ def test_a_batch_that_waited_lands_once_its_key_is_back(vault: Vault) -> None:
 
 def test_a_warm_process_forgets_a_revoked_key_after_a_while(vault: Vault) -> None:
     now = [0.0]
-    warm = Warm(vault.data, consume.keys().subjects, makes=True, clock=lambda: now[0])
+    held = HeldKeys(vault.data, makes=True, clock=lambda: now[0])
+    warm = Warm(held, consume.keys().subjects)
     warm.ring()
     vault.data.revoke(TOKENS, 1)
     now[0] = REFRESH_SECONDS
