@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from clients.athena import ask
-from demo import claims, endpoint, experiments, lake
+from demo import claims, endpoint, experiments, lake, people
 from demo.account import Account
 from demo.day import states
 from demo.laptop import Laptop
@@ -117,4 +117,5 @@ def _model(run: Run) -> dict[str, Any]:
 
 def _test_sessions(run: Run) -> list[tuple[str, datetime]]:
     found = ask(TEST_SESSIONS)
-    return [(user, datetime.fromtimestamp(float(started), timezone.utc)) for user, started in found]
+    users = people.known(user for user, _ in found)
+    return [(users[user], datetime.fromtimestamp(float(started), timezone.utc)) for user, started in found]

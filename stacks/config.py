@@ -121,7 +121,7 @@ class Config:
     kafka_partitions: int = 4
     kafka_most_partitions: int = 16
     erasure_max_days: int = 30
-    privacy: str = OFF
+    privacy: str = ON
     masking: str = OFF
 
     def __post_init__(self) -> None:

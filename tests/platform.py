@@ -28,7 +28,12 @@ from demo.laptop import Laptop, laptop_cloud
 from demo.sending import STREAM
 from demo.sources import SEED, Simulation
 from demo.truth import Truth
-from domain.tables import CURATED, SESSIONS, Table
+from domain.privacy import tokens
+from domain.privacy.domains import DOMAINS
+from domain.tables import CURATED, QUARANTINE, SESSIONS, Table
+from lambdas.datakeys import DataKeys
+from lambdas.privacy import stored
+from stacks import names
 
 EVENTS = 60_000  # the gate asks for 200 sessions of unseen users, which 40,000 events do not bring
 DAY = datetime.now(timezone.utc).date() - timedelta(days=1)
@@ -37,6 +42,7 @@ CONSUME, COMMIT = "rivermill-consume", "rivermill-commit"
 POLL_SECONDS = 0.5
 GOING = ("STARTING", "RUNNING", "STOPPING")
 REFINED = (*CURATED.values(), SESSIONS)
+USER = "user_id"
 
 FAULTS: dict[str, dict[str, Any]] = {
     "a share of a put is throttled": {"fault": "throttle", "stream": STREAM, "probability": 0.2, "share": 0.3}
@@ -75,6 +81,15 @@ class Platform:
 
     def scan(self, table: str, *columns: str) -> pa.Table:
         return self.catalogue.load_table(table).scan(selected_fields=columns or ("*",)).to_arrow()
+
+    def scan_in_clear(self, table: str, *columns: str) -> pa.Table:
+        """Read a table with its tokens turned back and what is sealed of the quarantine opened, by the keys alone."""
+        keys = DataKeys(self.laptop.client("dynamodb"), self.laptop.client("kms"), names.KEYS, names.PRIVACY)
+        rows, ring = self.scan(table, *columns), keys.ring()
+        if USER in rows.column_names:
+            place = rows.schema.get_field_index(USER)
+            rows = rows.set_column(place, USER, tokens.revealed(rows[USER], ring, DOMAINS["user"]))
+        return stored.set_aside_in_clear(rows, ring) if table == QUARANTINE.full_name else rows
 
     def ask(self, selections: Iterable[str]) -> list[tuple[str, ...]]:
         """Let Athena read several selections at once, as rows of text."""

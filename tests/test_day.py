@@ -82,10 +82,23 @@ def test_each_broken_record_is_quarantined_with_its_bytes_for_the_reason_it_was_
         for (_, payload), reason in zip(batch.records, batch.sent["reason"].to_pylist(), strict=True)
         if reason
     }
-    rows = platform.scan("raw.quarantine", "payload", "reason")
+    rows = platform.scan_in_clear("raw.quarantine", "payload", "reason")
     quarantined = Counter(zip(rows["payload"].to_pylist(), rows["reason"].to_pylist(), strict=True))
 
     assert quarantined == Counter((payload, reasons[payload]) for _, _, payload in day.stream if payload in reasons)
+
+
+def test_nobody_is_named_where_their_events_rest(platform: Platform, day: Day) -> None:
+    """Neither in a column of the lake nor in a file under it, and everybody has one token."""
+    people = set(pq.read_table(day.truth.sessions)["user_id"].to_pylist())
+    users = platform.scan("curated.page_view", "user_id")["user_id"].unique()
+    searched = platform.scan("curated.search", "query")["query"].to_pylist()
+    revealed = platform.scan_in_clear("curated.page_view", "user_id")["user_id"].unique()
+
+    assert all(str(user).startswith("t1.") for user in users.to_pylist())
+    assert set(revealed.to_pylist()) <= people
+    assert len(revealed) == len(users) > 1_000
+    assert searched and all(typed.startswith("k1.") for typed in searched)
 
 
 def test_each_distinct_valid_event_sent_is_curated_once_and_nothing_else_is(platform: Platform, day: Day) -> None:
@@ -100,7 +113,7 @@ def test_each_distinct_valid_event_sent_is_curated_once_and_nothing_else_is(plat
 
 
 def test_the_sessions_are_those_that_the_world_lived(platform: Platform, day: Day) -> None:
-    cut = platform.scan(SESSIONS.full_name, "user_id", "started_at", "events", "is_bot")
+    cut = platform.scan_in_clear(SESSIONS.full_name, "user_id", "started_at", "events", "is_bot")
     lived = pq.read_table(day.truth.sessions)
     found, known = (f"SELECT user_id, epoch_ms(started_at), is_bot FROM {name}" for name in ("cut", "lived"))
     done = sum(day.truth.distinct_valid()[event] for event in INTERACTIONS)
@@ -112,7 +125,7 @@ def test_the_sessions_are_those_that_the_world_lived(platform: Platform, day: Da
 
 def test_each_purchase_is_found_in_the_session_that_it_ended(platform: Platform, day: Day) -> None:
     """People's sessions that came to their fifth event are labelled as the world knows them."""
-    labels = platform.scan(OPENINGS.full_name, "session_id", "user_id", "moment", "purchased")
+    labels = platform.scan_in_clear(OPENINGS.full_name, "session_id", "user_id", "moment", "purchased")
     sessions = platform.scan(SESSIONS.full_name, "session_id", "is_bot", "purchases")
     truth = pq.read_table(day.truth.sessions)
     people = """SELECT user_id, epoch_ms(moment), purchased FROM labels JOIN sessions USING (session_id)

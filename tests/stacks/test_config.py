@@ -52,7 +52,7 @@ WRONG: dict[str, list[Any]] = {
 SWITCHES = {
     "erasure_max_days": "one law, for either stage",
     "broker": "one word, for either stage",
-    "privacy": "one switch, off in either stage until the demo's truth is translated",
+    "privacy": "one promise, for either stage",
     "masking": "for accounts whose Lake Formation is set up; off until somebody says so",
     "fan_out": "one consumer needs no lane of its own; who adds readers switches it on",
 }
