@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from domain.experiment.ope import InvalidLog
+from domain.experiment.ope import InvalidLog, check_choices
 from domain.experiment.sequential import always
 
 Vector = NDArray[np.float64]
@@ -97,6 +97,7 @@ def _weighted(gained: Vector, weights: Vector, alpha: float) -> Estimate:
 def _check(chosen: NDArray[np.int64], propensities: Matrix, rewards: Vector) -> None:
     if not len(rewards):
         raise InvalidLog("the log has no decisions")
+    check_choices(chosen, propensities.shape[1])
     if not ((propensities > 0) & (propensities <= 1)).all():
         place = np.argwhere(~((propensities > 0) & (propensities <= 1)))[0]
         value = propensities[tuple(place)]

@@ -11,6 +11,13 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from domain.experiment.reading import NOTHING, Reading, not_estimable
 from domain.experiment.samples import Sample
 
+Proportion = tuple[float, float]
+"""Successes and units."""
+
+DIGITS = 1e-13
+LEAST = 1e-300
+STEPS = 100  # of Newton; a few are taken, and halvings where it leaves the interval
+
 FAR_FROM_NOUGHT = 3.0  # standard errors that a control's mean must be away for a share of it to mean anything
 
 
@@ -20,6 +27,8 @@ def compare(control: Sample, arm: Sample, alpha: float = 0.05) -> Reading:
         return not_estimable(why)
     effect = arm.mean - control.mean
     error = math.sqrt(control.error + arm.error)
+    if not (0 < error < math.inf and math.isfinite(effect)):
+        return not_estimable(f"the difference is {effect} and its standard error {error}, which no double holds")
     degrees = _welch_degrees(control, arm)
     half = -float(stdtrit(degrees, alpha / 2)) * error
     p_value = 2 * float(stdtr(degrees, -abs(effect) / error))  # the lower tail: an upper one rounds to nought
@@ -51,10 +60,12 @@ def not_worse(
     factor = 1.0 - sign * margin * math.copysign(1.0, control.mean)
     scaled = Sample(control.count, factor * control.mean, factor**2 * control.variance)
     error = math.sqrt(scaled.error + arm.error)
+    if not 0 < error < math.inf:
+        return math.nan
     return float(stdtr(_welch_degrees(scaled, arm), -sign * (arm.mean - scaled.mean) / error))
 
 
-def compare_proportions(control: tuple[float, float], arm: tuple[float, float], alpha: float = 0.05) -> Reading:
+def compare_proportions(control: Proportion, arm: Proportion, alpha: float = 0.05) -> Reading:
     """Read the difference of two proportions, each given as (successes, units), by the score test.
 
     The p-value is the pooled z's; the interval holds the differences that the score test at `alpha` does not refuse
@@ -62,18 +73,21 @@ def compare_proportions(control: tuple[float, float], arm: tuple[float, float], 
     """
     if why := _why_no_proportions(control, arm):
         return not_estimable(why)
-    (hits_c, n_c), (hits_a, n_a) = control, arm
+    sign, rare = _rarer(control, arm)
+    (hits_c, n_c), (hits_a, n_a) = rare
     effect = hits_a / n_a - hits_c / n_c
-    score = _score(control, arm, 0.0)
+    pooled = (hits_c + hits_a) / (n_c + n_a)
+    error = math.sqrt(pooled * (1 - pooled) * (1 / n_c + 1 / n_a))  # as the test takes it, were there no difference
     limit = -float(ndtri(alpha / 2))
+    bounds = sorted(sign * _bound(rare, side, limit, limit * error) for side in (-1.0, 1.0))
     as_samples = [Sample(n, hits / n, hits / n * (1 - hits / n)) for hits, n in (control, arm)]
     relative = _relative(as_samples[0], as_samples[1], alpha)
     return Reading(
-        effect=effect,
-        standard_error=math.sqrt(sum(sample.error for sample in as_samples)),
-        low=_bound(control, arm, effect, -1.0, limit),
-        high=_bound(control, arm, effect, 1.0, limit),
-        p_value=2 * float(ndtr(-abs(score))),
+        effect=sign * effect,
+        standard_error=math.sqrt(sum(sample.error for sample in as_samples)) or error,  # nought where all did or none
+        low=bounds[0],
+        high=bounds[1],
+        p_value=2 * float(ndtr(-abs(effect) / error)),
         relative=relative.share,
         relative_low=relative.low,
         relative_high=relative.high,
@@ -82,19 +96,21 @@ def compare_proportions(control: tuple[float, float], arm: tuple[float, float], 
 
 def _why_not(control: Sample, arm: Sample) -> str:
     for name, sample in (("control", control), ("arm", arm)):
-        if sample.count < 2:  # noqa: PLR2004 - a variance takes two
+        if not 2 <= sample.count < math.inf:  # noqa: PLR2004 - a variance takes two
             return f"the {name} has {sample.count:.0f} units and a variance takes two"
-        if not (math.isfinite(sample.mean) and math.isfinite(sample.variance)):
+        if not (math.isfinite(sample.mean) and 0 <= sample.variance < math.inf):
             return f"the {name}'s mean is {sample.mean} and its variance {sample.variance}"
     if not control.variance + arm.variance > 0:
         return "no unit differs from another in either arm"
     return ""
 
 
-def _why_no_proportions(control: tuple[float, float], arm: tuple[float, float]) -> str:
+def _why_no_proportions(control: Proportion, arm: Proportion) -> str:
     for name, (hits, units) in (("control", control), ("arm", arm)):
         if not units > 0:
             return f"the {name} has no units"
+        if units == math.inf:
+            return f"the {name} has {units} units"
         if not 0 <= hits <= units:
             return f"the {name} has {hits} successes of {units}"
     if control[0] + arm[0] in (0, control[1] + arm[1]):
@@ -103,8 +119,8 @@ def _why_no_proportions(control: tuple[float, float], arm: tuple[float, float]) 
 
 
 def _welch_degrees(control: Sample, arm: Sample) -> float:
-    spread = control.error**2 / (control.count - 1) + arm.error**2 / (arm.count - 1)
-    return (control.error + arm.error) ** 2 / spread
+    share = control.error / (control.error + arm.error)  # errors' squares may pass what a double holds
+    return 1 / (share**2 / (control.count - 1) + (1 - share) ** 2 / (arm.count - 1))
 
 
 class _Relative(NamedTuple):
@@ -118,12 +134,19 @@ def _relative(control: Sample, arm: Sample, alpha: float) -> _Relative:
     if abs(control.mean) <= FAR_FROM_NOUGHT * math.sqrt(control.error):
         return _Relative()
     ratio = arm.mean / control.mean
-    error = math.sqrt(arm.error + ratio**2 * control.error) / abs(control.mean)
+    error = math.hypot(math.sqrt(arm.error), ratio * math.sqrt(control.error)) / abs(control.mean)
     half = -float(ndtri(alpha / 2)) * error
-    return _Relative(ratio - 1, ratio - 1 - half, ratio - 1 + half)
+    return _Relative(ratio - 1, ratio - 1 - half, ratio - 1 + half) if math.isfinite(ratio + half) else _Relative()
 
 
-def _score(control: tuple[float, float], arm: tuple[float, float], difference: float) -> float:
+def _rarer(control: Proportion, arm: Proportion) -> tuple[float, tuple[Proportion, Proportion]]:
+    """Count failures where successes are the rule: 1 - p holds no digits of a small p; return the effect's sign too."""
+    if control[0] + arm[0] <= (control[1] + arm[1]) / 2:
+        return 1.0, (control, arm)
+    return -1.0, ((control[1] - control[0], control[1]), (arm[1] - arm[0], arm[1]))
+
+
+def _score(control: Proportion, arm: Proportion, difference: float) -> float:
     """Standardise the observed difference by the error it would have, were `difference` true."""
     (hits_c, n_c), (hits_a, n_a) = control, arm
     below, above = _restricted(control, arm, difference)
@@ -132,25 +155,50 @@ def _score(control: tuple[float, float], arm: tuple[float, float], difference: f
     return away / math.sqrt(error) if error > 0 else math.copysign(math.inf, away) if away else 0.0
 
 
-def _restricted(control: tuple[float, float], arm: tuple[float, float], difference: float) -> tuple[float, float]:
-    """Return the likeliest proportions that differ by `difference`: the cubic's root (Farrington and Manning 1990)."""
+def _restricted(control: Proportion, arm: Proportion, difference: float) -> Proportion:
+    """Return the likeliest proportions that differ by `difference`."""
+    if difference < 0:
+        above, below = _restricted(arm, control, -difference)
+        return below, above
+    least = _likeliest(control, arm, difference)
+    return least, least + difference
+
+
+def _likeliest(control: Proportion, arm: Proportion, difference: float) -> float:
+    """Return the likeliest proportion of the control where the arm's is higher by `difference`, at least 0.
+
+    The likelihood's slope falls between the two proportions that each would have alone.  Its root is a cubic's
+    (Farrington and Manning 1990), which takes roots of the spacing of doubles: of rare successes no digit was left.
+    """
     (hits_c, n_c), (hits_a, n_a) = control, arm
-    a = n_a + n_c
-    b = -(a + hits_a + hits_c + difference * (n_c + 2 * n_a))
-    c = n_a * difference**2 + difference * (2 * hits_a + a) + hits_a + hits_c
-    d = -hits_a * difference * (1 + difference)
-    v = b**3 / (27 * a**3) - b * c / (6 * a**2) + d / (2 * a)
-    u = math.copysign(math.sqrt(max(b**2 / (9 * a**2) - c / (3 * a), 0.0)), v)
-    angle = (math.pi + math.acos(min(max(v / u**3, -1.0), 1.0))) / 3 if u else math.pi / 2
-    above = max(min(2 * u * math.cos(angle) - b / (3 * a), 1.0, 1.0 + difference), 0.0, difference)
-    return min(max(above - difference, 0.0), 1.0), above
+    misses_c, misses_a, most = n_c - hits_c, n_a - hits_a, 1 - difference
+    low, high = sorted((min(hits_c / n_c, most), min(max(hits_a / n_a - difference, 0.0), most)))
+    if low == high or (not hits_c and hits_a * most <= difference * (n_c * most + misses_a)):
+        return low  # the second: the slope falls already at nought
+    at = (hits_c + max(hits_a - n_a * difference, 0.0)) / (n_c + n_a)
+    for _ in range(STEPS):
+        at = at if low < at < high else (low + high) / 2
+        above, short, shorter = at + difference, 1 - at, max(most - at, LEAST)
+        terms = hits_c / at, hits_a / above, -misses_c / short, -misses_a / shorter
+        slope = terms[0] + terms[1] + terms[2] + terms[3]
+        low, high = (at, high) if slope > 0 else (low, at)
+        step = slope / (terms[0] / at + terms[1] / above - terms[2] / short - terms[3] / shorter)  # Newton's
+        at += step
+        if abs(step) <= DIGITS * at:
+            break
+    return min(max(at, low), high)
 
 
-def _bound(control: tuple[float, float], arm: tuple[float, float], effect: float, side: float, limit: float) -> float:
-    """Find where the score passes the limit, between the observed difference and the end of what can be."""
+def _bound(rare: tuple[Proportion, Proportion], side: float, limit: float, reach: float) -> float:
+    """Find where the score passes the limit, from the observed difference to the end of what can be."""
+    control, arm = rare
 
     def beyond(difference: float) -> float:
         return side * -_score(control, arm, difference) - limit
 
-    end = side * (1 - 1e-12)
-    return float(brentq(beyond, effect, end, xtol=1e-12)) if beyond(end) > 0 > beyond(effect) else side
+    near, end = arm[0] / arm[1] - control[0] / control[1], side * (1 - 1e-12)
+    far = near + side * reach
+    while side * far < side * end and beyond(far) <= 0:
+        near, far, reach = far, far + side * reach, 2 * reach
+    far = far if side * far < side * end else end
+    return float(brentq(beyond, near, far, xtol=DIGITS * reach)) if beyond(far) > 0 else side

@@ -19,6 +19,13 @@ class InvalidLog(ValueError):
     """A log that no policy can be valued on; the message says what is wrong and where."""
 
 
+def check_choices(chosen: NDArray[np.int64], arms: int) -> None:
+    """Raise InvalidLog for a choice that is no arm; numpy would count a negative one from the end."""
+    if not ((chosen >= 0) & (chosen < arms)).all():
+        place = int(np.argmin((chosen >= 0) & (chosen < arms)))
+        raise InvalidLog(f"choice {place} is arm {chosen[place]}; there are arms 0 to {arms - 1}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Log:
     """What was decided: chosen arms, their propensities and rewards, each (n,), and the new policy's shares (n, k).
@@ -36,6 +43,7 @@ class Log:
     def __post_init__(self) -> None:
         if not len(self.rewards):
             raise InvalidLog("the log has no decisions")
+        self._check_shapes()
         if not ((self.propensities > 0) & (self.propensities <= 1)).all():
             place = int(np.argmin((self.propensities > 0) & (self.propensities <= 1)))
             raise InvalidLog(
@@ -45,8 +53,23 @@ class Log:
             raise InvalidLog(
                 f"reward {int(np.argmin(np.isfinite(self.rewards)))} is not finite; leave such decisions out"
             )
-        if not np.allclose(self.target.sum(axis=1), 1.0, atol=1e-6):
-            raise InvalidLog("the new policy's probabilities do not sum to one for every decision")
+        if not ((self.target >= 0).all() and np.allclose(self.target.sum(axis=1), 1.0, atol=1e-6)):
+            raise InvalidLog("the new policy's probabilities are not all above 0, or do not sum to one for a decision")
+
+    def _check_shapes(self) -> None:
+        count, arms = len(self.rewards), self.target.shape[-1]
+        if self.chosen.shape != (count,) or self.propensities.shape != (count,) or self.target.shape != (count, arms):
+            raise InvalidLog(
+                f"{len(self.chosen)} choices, {len(self.propensities)} propensities, {count} rewards and "
+                f"{len(self.target)} rows of probabilities; give one of each for a decision"
+            )
+        check_choices(self.chosen, arms)
+        if self.predicted is not None and not (
+            self.predicted.shape == (count, arms) and np.isfinite(self.predicted).all()
+        ):
+            raise InvalidLog(
+                f"predicted has the shape {self.predicted.shape}; give a finite reward an arm and decision"
+            )
 
     @property
     def ratios(self) -> Vector:

@@ -33,7 +33,7 @@ class Reading:
 
     def widened(self, half: float) -> Reading:
         """Return the reading with an interval of `half` to each side; the relative one is stretched alike."""
-        stretch = half / (self.effect - self.low)
+        stretch = 2 * half / (self.high - self.low)  # a score's interval is not even about the effect
         return replace(
             self,
             low=self.effect - half,

@@ -315,7 +315,13 @@ def _reading(experiment: Experiment, outcome: Outcome, control: Sample, arm: Sam
     alpha = experiment.stopping.alpha
     if outcome.kind is Kind.PROPORTION and not outcome.lookback_days and experiment.policy is None:
         return _by_score(control, arm, alpha)
+    if outcome.kind is Kind.QUANTILE and any(_lacks_values(sample) for sample in (control, arm)):
+        return not_estimable(f"too few values for an interval of the quantile {outcome.quantile}")
     return frequentist.compare(control, arm, alpha)
+
+
+def _lacks_values(sample: Sample) -> bool:
+    return math.isfinite(sample.mean) and math.isnan(sample.variance)
 
 
 def _by_score(control: Sample, arm: Sample, alpha: float) -> Reading:

@@ -106,7 +106,7 @@ def _ratio_gradient(moments: Moments, value: str, denominator: str) -> Vector:
     gradient = np.zeros(len(moments.columns))
     below = moments.of(denominator) or math.nan
     gradient[moments.columns.index(value)] = 1 / below
-    gradient[moments.columns.index(denominator)] = -moments.of(value) / below**2
+    gradient[moments.columns.index(denominator)] = -(moments.of(value) / below) / below  # a square may be nought
     return gradient
 
 

@@ -20,5 +20,7 @@ def mismatch(arm_to_count: Mapping[str, float], arm_to_share: Mapping[str, float
         return 0.0
     if not units:
         return math.nan
+    if len(expected) == 1:
+        return 1.0
     statistic = math.fsum((arm_to_count.get(arm, 0.0) - count) ** 2 / count for arm, count in expected.items())
     return float(chdtrc(len(expected) - 1, statistic))

@@ -16,6 +16,8 @@ from domain.experiment.samples import Sample
 Vector = NDArray[np.float64]
 
 LANDMARKS = np.array([1e-14, 1e-9, 1e-5, 1e-2, 0.25, 0.75, 1 - 1e-2, 1 - 1e-5, 1 - 1e-9, 1 - 1e-14])
+RESOLVED = 1e-12  # of a mean; quadrature needs some thousand doubles in a deviation
+MANY = 100.0  # of both outcomes; beyond, a Beta's density is taken from its mean
 NODES = 16  # between two landmarks; with these, comparisons are exact to about 1e-10
 
 
@@ -66,9 +68,20 @@ class Beta:
     def density(self, at: Vector) -> Vector:
         """Return the density at each point."""
         inside = np.clip(at, 1e-300, 1 - 1e-16)
-        return np.asarray(
-            np.exp((self.a - 1) * np.log(inside) + (self.b - 1) * np.log1p(-inside) - betaln(self.a, self.b))
-        )
+        if min(self.a, self.b) < MANY:
+            return np.asarray(
+                np.exp((self.a - 1) * np.log(inside) + (self.b - 1) * np.log1p(-inside) - betaln(self.a, self.b))
+            )
+        away = inside - self.mean  # of a billion units logarithms of the points themselves would leave seven digits
+        with np.errstate(divide="ignore"):  # at the ends, where the density is nought
+            fallen = (self.a - 1) * np.log1p(away / self.mean) + (self.b - 1) * np.log1p(-away / (1 - self.mean))
+        return np.asarray(np.exp(fallen) * self._height())
+
+    def _height(self) -> float:
+        """Return the density at the mean, by Stirling's series (NIST DLMF 5.11.1)."""
+        total = self.a + self.b
+        rest = _stirling_rest(total) - _stirling_rest(self.a) - _stirling_rest(self.b)
+        return total * math.sqrt(total / (2 * math.pi * self.a) / self.b) * math.exp(rest)
 
     def below(self, at: Vector) -> Vector:
         """Return the probability of less than each point."""
@@ -90,6 +103,12 @@ class Beta:
         return np.concatenate([points, to_nought, to_one])
 
 
+def _stirling_rest(at: float) -> float:
+    """Return what Stirling's formula lacks of the logarithm of Gamma, right to 1e-16 from MANY on."""
+    square = at * at
+    return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / (1680 * square)) / square) / square) / at
+
+
 @dataclass(frozen=True, slots=True)
 class Normal:
     """A mean's posterior, normal with a deviation above 0, in the outcome's units."""
@@ -102,6 +121,11 @@ class Normal:
             raise InvalidBelief(f"Normal.mean is {self.mean}; give a finite number")
         if not (math.isfinite(self.deviation) and self.deviation > 0):
             raise InvalidBelief(f"Normal.deviation is {self.deviation}; give a finite number above 0")
+        if self.deviation < abs(self.mean) * RESOLVED / 10:
+            raise InvalidBelief(
+                f"Normal.deviation is {self.deviation} at the mean {self.mean}, where doubles leave no points between; "
+                f"give at least {RESOLVED:g} of the mean"
+            )
 
     def density(self, at: Vector) -> Vector:
         """Return the density at each point."""
@@ -135,10 +159,13 @@ def of_proportion(successes: float, units: float, prior: Beta = Beta(1, 1)) -> B
 def of_mean(sample: Sample, prior: Normal | None = None) -> Normal:
     """Update a normal prior by a sample's mean and error; without a prior all means were as likely.
 
-    A ratio or an adjusted mean is a sample like any other (`domain.experiment.samples`).
+    A ratio or an adjusted mean is a sample like any other (`domain.experiment.samples`).  What rounding alone makes
+    units differ by is no knowledge: a deviation is at least RESOLVED of the mean.
     """
+    if not 0 < sample.error < math.inf:
+        raise InvalidBelief(f"the sample's squared error is {sample.error}; give one that is finite and above 0")
     if prior is None:
-        return Normal(sample.mean, math.sqrt(sample.error))
+        return Normal(sample.mean, max(math.sqrt(sample.error), RESOLVED * abs(sample.mean)))
     precision = 1 / prior.deviation**2 + 1 / sample.error
     mean = (prior.mean / prior.deviation**2 + sample.mean / sample.error) / precision
     return Normal(mean, 1 / math.sqrt(precision))

@@ -58,9 +58,10 @@ def forest(effects: Sequence[Effect], title: str = "Effect beside the control") 
     known = [value for row in rows for value in (*row.once, *row.valid, row.margin or 0.0, row.truth or 0.0)]
     arms = palette(dict.fromkeys(row.arm for row in rows))
     left = 24 + 6.6 * max((len(row.label) for row in rows), default=8)
-    chart = Chart(title, reach([0.0, *known]), (-len(rows) + 0.5, 0.5), WIDE, 90.0 + ROW * max(len(rows), 1), left)
+    foot = 0.5 - max(len(rows), 1)
+    chart = Chart(title, reach([0.0, *known]), (foot, 0.5), WIDE, 90.0 + ROW * max(len(rows), 1), left)
     chart.across_axis(percent, "thin: if looked at once; thick: as the design allows")
-    chart.line([(0.0, -len(rows) + 0.5), (0.0, 0.5)], MUTED, dash="3 3")
+    chart.line([(0.0, foot), (0.0, 0.5)], MUTED, dash="3 3")
     for place, row in enumerate(rows):
         chart.words(left - 10, chart.up(-place) + 4, row.label, anchor="end")
         chart.line([(value, -place) for value in row.valid], arms[row.arm], thick=7, faint=True)
@@ -132,7 +133,8 @@ def densities(
     ends = [float(belief.quantile(tail)) for belief in arm_to_belief.values() for tail in (5e-4, 1 - 5e-4)]
     truths = dict(arm_to_truth or {})
     span = reach([*ends, *truths.values()], 0.03)
-    at = np.linspace(*span, POINTS)
+    peaks = [belief.landmarks() for belief in arm_to_belief.values()]  # one may be too narrow for any even spacing
+    at = np.unique(np.clip(np.concatenate([np.linspace(*span, POINTS), *peaks]), *span))
     curves = {arm: belief.density(at) for arm, belief in arm_to_belief.items()}
     top = max(float(curve.max()) for curve in curves.values())
     chart = Chart(title, span, (0.0, top * 1.08))

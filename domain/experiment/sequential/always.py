@@ -41,7 +41,7 @@ def mixture_p_value(statistic: float, scaled: float) -> float:
     `scaled` is the mixing variance over the estimate's squared standard error, τ²/v.  Take the least over looks.
     """
     log_ratio = -0.5 * math.log1p(scaled) + 0.5 * statistic**2 * scaled / (1 + scaled)
-    return min(1.0, math.exp(-log_ratio))
+    return min(math.exp(-log_ratio), 1.0)
 
 
 def mismatch(arm_to_count: Mapping[str, float], arm_to_share: Mapping[str, float], strength: float = 100.0) -> float:
@@ -58,4 +58,4 @@ def mismatch(arm_to_count: Mapping[str, float], arm_to_share: Mapping[str, float
     for arm, share in shares.items():
         count = arm_to_count.get(arm, 0.0)
         log_ratio += math.lgamma(strength * share + count) - math.lgamma(strength * share) - count * math.log(share)
-    return min(1.0, math.exp(-log_ratio))
+    return min(math.exp(-log_ratio), 1.0)  # in this order nan stays nan
