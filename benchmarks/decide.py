@@ -42,7 +42,7 @@ def bars() -> list[Bar]:
         peer = ask(with_peer)
         rounds.append(({name: timed(way) for name, way in ways.items()}, peer))
     with_peer.communicate()
-    return [*against(rounds), *slowest(rounds), imported()]
+    return [*against(rounds), *slowest(rounds)]
 
 
 def ours() -> dict[str, Way]:

@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], Sequence[Bar]]] = {
     "regret": regret.bars,
     "coverage": null.coverage,
     "decide": decide.bars,
+    "import": lambda: [decide.imported()],
     "valued": valued.bars,
     "assigned": assigned.bars,
     "digits": digits.bars,
