@@ -25,9 +25,9 @@ HEAVY = {"boto3", "botocore", "pyspark", "aws_cdk", "constructs", "jsii", "panda
 RUNTIME = {"boto3", "botocore"}  # what Lambda's own Python brings
 PACKAGES = {
     "arrow": {"pyarrow", "msgspec", "pybase64"},
-    "iceberg": {"pyarrow", "msgspec", "pyiceberg"},
+    "iceberg": {"pyarrow", "msgspec", "pyiceberg", "cachetools"},
     "arrow and privacy": {"pyarrow", "msgspec", "pybase64", "numpy", "cryptography"},
-    "iceberg and privacy": {"pyarrow", "msgspec", "pyiceberg", "numpy", "cryptography"},
+    "iceberg and privacy": {"pyarrow", "msgspec", "pyiceberg", "cachetools", "numpy", "cryptography"},
     "scipy": {"numpy", "scipy"},
     "kafka": {"confluent_kafka", "aws_msk_iam_sasl_signer"},
 }
