@@ -21,6 +21,7 @@ from local.tally import tally
 from tests.local.builders import any_name, lag, make_stream, map_stream, recording_function, until
 
 KEYS = 40
+HEAVY = 60_000  # of 40 at once a shard cannot take all, however slow the machine
 NOW = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
@@ -56,11 +57,11 @@ class Sender:
         self.sent: dict[str, list[str]] = defaultdict(list)
         self.refused = 0
 
-    def send(self, rounds: int) -> None:
+    def send(self, rounds: int, size: int = 900) -> None:
         for _ in range(rounds):
             for key in map(str, range(KEYS)):
                 self.sent[key].append(f"{key}:{len(self.sent[key])}")
-            wanted = [{"Data": texts[-1].ljust(900).encode(), "PartitionKey": key} for key, texts in self.sent.items()]
+            wanted = [{"Data": texts[-1].ljust(size).encode(), "PartitionKey": key} for key, texts in self.sent.items()]
             while wanted:
                 answer = self._kinesis.put_records(StreamName=self._stream, Records=wanted)
                 wanted = [record for record, put in zip(wanted, answer["Records"], strict=True) if "ErrorCode" in put]
@@ -89,6 +90,7 @@ def test_a_hot_shard_is_split_and_every_record_arrives_once_and_in_the_order_of_
     mapping = map_stream(cloud, stream, recording_function(cloud, notes, "time.sleep(0.05)"), BatchSize=500)
     sender = Sender(cloud, stream)
 
+    sender.send(1, HEAVY)
     sender.send(60)
     answer = look(cloud)
     sender.send(60)
