@@ -257,6 +257,7 @@ def test_deciding_may_write_decisions_and_exposures_and_read_shares_and_nothing_
     assert {action for action in actions if not action.startswith(("logs:", "xray:", "kms:"))} == {
         "dynamodb:PutItem",
         "dynamodb:GetItem",
+        "dynamodb:Query",  # of the key of units, see grant_purposes
         "kinesis:PutRecord",
     }
 

@@ -13,13 +13,14 @@ from domain.contract.iceberg import iceberg_schema
 from domain.tables import CURATED
 from local import iceberg
 from local.cloud import Cloud
+from tests.databases import anew
 
 
 @contextmanager
 def curated(cloud: Cloud, bucket: str, name_to_rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[None]:
     """Make the tables of some events and the platform's workgroup, and take both away again."""
     cloud.client("s3").create_bucket(Bucket=bucket)
-    cloud.client("glue").create_database(DatabaseInput={"Name": "curated"})
+    anew(cloud.client("glue"), "curated")
     where = {"ResultConfiguration": {"OutputLocation": f"s3://{bucket}/athena/"}}
     cloud.client("athena").create_work_group(Name="rivermill", Configuration=where)
     for name, rows in name_to_rows.items():

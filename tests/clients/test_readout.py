@@ -23,6 +23,7 @@ from domain.experiments import CHECKOUT, COLOUR, EXPERIMENTS
 from domain.tables import STATISTICS
 from local import iceberg
 from local.cloud import Cloud
+from tests.databases import anew
 from tests.domain.experiment.simulated import simulated
 
 SEED = 20260301
@@ -43,7 +44,7 @@ def rows_of(experiment: Experiment, effect: float, share: float = 0.5) -> list[d
 def lake(cloud: Cloud) -> Iterator[Any]:
     """The table of statistics, with an effect in one experiment and a broken ratio in the other."""
     cloud.client("s3").create_bucket(Bucket=BUCKET)
-    cloud.client("glue").create_database(DatabaseInput={"Name": STATISTICS.database})
+    anew(cloud.client("glue"), STATISTICS.database)
     where = {"ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/athena/"}}
     cloud.client("athena").create_work_group(Name="rivermill", Configuration=where)
     fields = [

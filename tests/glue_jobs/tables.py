@@ -29,6 +29,7 @@ from domain.contract.iceberg import iceberg_partition, iceberg_schema
 from domain.tables import TABLES, Table
 from lambdas.catalogue import open_catalogue
 from lambdas.privacy.table import described
+from tests.databases import anew
 
 BUCKET = "lake"
 BUCKETS = 2
@@ -136,8 +137,7 @@ class Untouched:
 
 def made() -> list[Untouched]:
     """Make every table of the lake."""
-    for database in sorted({table.database for table in TABLES}):
-        glue().create_database(DatabaseInput={"Name": database})
+    anew(glue(), *sorted({table.database for table in TABLES}))
     for table in TABLES:
         create(table)
     found = entries()

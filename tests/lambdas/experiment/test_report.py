@@ -19,6 +19,7 @@ from domain.tables import STATISTICS
 from lambdas.experiment import report
 from local import iceberg
 from local.cloud import Cloud
+from tests.databases import anew
 from tests.domain.experiment.simulated import simulated
 
 pytestmark = pytest.mark.slow
@@ -51,7 +52,7 @@ def lake(cloud: Cloud, rows: dict[str, list[dict[str, Any]]]) -> Iterator[None]:
         cloud.client("s3").create_bucket(Bucket=BUCKET)
         where = {"ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/athena/"}}
         cloud.client("athena").create_work_group(Name=DESK, Configuration=where)
-        cloud.client("glue").create_database(DatabaseInput={"Name": STATISTICS.database})
+        anew(cloud.client("glue"), STATISTICS.database)
         fields = [
             {"Id": field["id"], "Name": field["name"], "Type": field["type"], "Required": field["required"]}
             for field in iceberg_schema(STATISTICS.columns)["fields"]

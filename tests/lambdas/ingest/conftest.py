@@ -24,6 +24,7 @@ from lambdas.ingest.bucket import Bucket
 from local import catalogue
 from local.server import Front
 from local.wire import Listener
+from tests.databases import databases
 
 BUCKET = "lake"
 STREAM = "rivermill-events"
@@ -124,13 +125,9 @@ def forget() -> None:
 @pytest.fixture
 def tables(lake: Lake) -> Iterator[None]:
     """The tables that the records of these tests have a part in, and one that they have none in."""
-    glue = boto3.client("glue")
-    if any(found["Name"] == "raw" for found in glue.get_databases()["DatabaseList"]):
-        glue.delete_database(Name="raw")  # moto's state is the process's: other tests have left theirs
-    glue.create_database(DatabaseInput={"Name": "raw"})
-    create_tables(commit.catalog(), RAW["rating"], RAW["search"], RAW["purchase"], UNDECLARED, QUARANTINE)
-    yield
-    glue.delete_database(Name="raw")
+    with databases(boto3.client("glue"), "raw"):
+        create_tables(commit.catalog(), RAW["rating"], RAW["search"], RAW["purchase"], UNDECLARED, QUARANTINE)
+        yield
 
 
 def create_tables(catalog: Catalog, *tables: Table) -> None:

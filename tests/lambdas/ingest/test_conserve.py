@@ -27,6 +27,7 @@ from lambdas.ingest.registration import describe
 from lambdas.privacy.files import client
 from lambdas.privacy.table import erase_table
 from local.cloud import Cloud
+from tests.databases import databases
 from tests.domain.contract.strategies import NOW
 from tests.lambdas.ingest.conftest import BUCKET, FIRST, SHARD, STREAM, Lake, create_tables
 
@@ -93,26 +94,21 @@ def books(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Books]:
     made = Books(lake)
     monkeypatch.setenv("WORKGROUP", "rivermill")
     monkeypatch.setattr(athena, "POLL_SECONDS", 0.02)
-    desk, glue = boto3.client("athena"), boto3.client("glue")
+    desk = boto3.client("athena")
     where = {"ResultConfiguration": {"OutputLocation": f"s3://{BUCKET}/athena/"}}
     desk.create_work_group(Name="rivermill", Configuration=where)
-    for database in ("raw", "curated"):
-        if any(found["Name"] == database for found in glue.get_databases()["DatabaseList"]):
-            glue.delete_database(Name=database)
-        glue.create_database(DatabaseInput={"Name": database})
-    create_tables(conserve.catalog(), *RAW.values(), UNDECLARED, QUARANTINE, ACCOUNTS)
-    for table in CURATED.values():
-        conserve.catalog().create_table(
-            table.full_name,
-            Schema.model_validate(iceberg_schema(table.columns)),
-            location=f"s3://{BUCKET}/{table.prefix}",
-            partition_spec=UNPARTITIONED_PARTITION_SPEC,
-        )
-    land(made)
-    yield made
+    with databases(boto3.client("glue"), "raw", "curated"):
+        create_tables(conserve.catalog(), *RAW.values(), UNDECLARED, QUARANTINE, ACCOUNTS)
+        for table in CURATED.values():
+            conserve.catalog().create_table(
+                table.full_name,
+                Schema.model_validate(iceberg_schema(table.columns)),
+                location=f"s3://{BUCKET}/{table.prefix}",
+                partition_spec=UNPARTITIONED_PARTITION_SPEC,
+            )
+        land(made)
+        yield made
     desk.delete_work_group(WorkGroup="rivermill")
-    for database in ("raw", "curated"):
-        glue.delete_database(Name=database)
 
 
 def land(books: Books) -> None:

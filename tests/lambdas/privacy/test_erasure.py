@@ -34,6 +34,7 @@ from lambdas.ingest.bucket import Bucket
 from lambdas.privacy import erasure, files, quarantine, request, restatement
 from lambdas.privacy import purge as purging
 from lambdas.privacy import table as erasing
+from tests.databases import anew
 from tests.domain.contract.strategies import NOW
 from tests.lambdas.ingest.conftest import BUCKET, Lake, create_tables, lock_glue
 from tests.lambdas.ingest.conftest import forget as start_anew
@@ -69,8 +70,7 @@ def people_in(endpoint: str, monkeypatch: pytest.MonkeyPatch, fill: Callable[[La
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     lake = Lake(Bucket(s3, BUCKET))
     lock_glue(monkeypatch, lake)
-    for database in ("raw", "curated", "features"):
-        glue.create_database(DatabaseInput={"Name": database})
+    anew(glue, "raw", "curated", "features")
     for table, keys in KEY_VALUES.items():
         key_value_table(dynamodb, table, keys)
     settle_settings(monkeypatch)

@@ -23,6 +23,7 @@ from lambdas.privacy import table as erasing
 from lambdas.privacy.objects import Version, remove, versions
 from lambdas.privacy.purge import purge
 from lambdas.privacy.table import erase_table
+from tests.databases import databases
 from tests.lambdas.ingest.conftest import BUCKET, Lake
 from tests.lambdas.ingest.test_commit import Fault
 from tests.lambdas.privacy.tables import append, bucketed, create, ratings, rows_of, written
@@ -39,12 +40,8 @@ def catalog(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalog]:
     for module in (erasing, purging, files):
         module.client.cache_clear()
     monkeypatch.setattr(restatement, "PAUSE_SECONDS", 0.01)
-    glue = boto3.client("glue")
-    if any(found["Name"] == "curated" for found in glue.get_databases()["DatabaseList"]):
-        glue.delete_database(Name="curated")  # moto's state is the process's: other tests have left theirs
-    glue.create_database(DatabaseInput={"Name": "curated"})
-    yield files.catalogue()
-    glue.delete_database(Name="curated")
+    with databases(boto3.client("glue"), "curated"):
+        yield files.catalogue()
     for module in (erasing, purging, files):
         module.client.cache_clear()
 

@@ -19,6 +19,7 @@ from domain.experiment.decision import Decision
 from domain.experiment.declaration import Arm, Experiment
 from domain.experiments import BUYERS, EXPERIMENTS
 from lambdas.experiment import decide
+from lambdas.experiment.settings import DecideSettings
 from lambdas.serve import predict
 from lambdas.serve.settings import PredictSettings
 from sagemaker_jobs.propensity import serve
@@ -212,6 +213,8 @@ def functions(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[F
         return True
 
     monkeypatch.setattr(decide, "_log", log)
+    told = DecideSettings(decisions="rivermill-decisions", bandits="rivermill-bandits", stream="rivermill-events")
+    monkeypatch.setattr(decide, "settings", lambda: told)
     decide.memory.cache_clear()
     yield found
     decide.memory.cache_clear()
