@@ -147,6 +147,7 @@ def any_config(**changed: Any) -> Config:
     return Config(**{**values, **changed})
 
 
+@pytest.mark.slow
 def test_every_setting_reaches_its_own_property() -> None:
     found = synthesize(any_config()).templates
     lake, ingest = found[LAKE], found["Rivermill-Ingest"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import random
 from benchmarks import consume
@@ -32,6 +34,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_each_way_takes_every_event_and_lines_and_columns_say_the_same() -> None:
     """In a process of its own: the benchmark declares an event that the platform does not have."""
     subprocess.run([sys.executable, "-c", CODE], check=True)

@@ -858,6 +858,7 @@ def test_a_producer_sends_what_can_be_read_and_reports_and_keeps_what_cannot(tmp
 
 
 @given(st.data())
+@pytest.mark.slow
 def test_no_damage_to_a_journal_makes_it_fail_or_hide_anything(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as place:
         path = any_journal(Path(place), 20)

@@ -132,6 +132,7 @@ def within(count: float, expected: float, variance: float) -> bool:
     return bool(abs(count - expected) <= SIGMAS * variance**0.5)
 
 
+@pytest.mark.slow
 def test_a_seed_makes_one_world_and_another_seed_another() -> None:
     again = [record for batch in World(seed=SEED, events=EVENTS, until=UNTIL).batches() for record in batch.records]
     other = next(World(seed=SEED + 1, events=EVENTS, until=UNTIL).batches()).records

@@ -92,6 +92,7 @@ def test_a_consumer_reads_its_own_bytes_and_leaves_the_stream_s_to_others(
     assert shard._read_bytes.taken == shared
 
 
+@pytest.mark.slow
 def test_a_consumer_s_mapping_keeps_to_two_megabytes_a_second(cloud: Cloud, notes: Path) -> None:
     stream = make_stream(cloud)
     shard = kinesis_backends[cloud.account][cloud.region].streams[stream].shards["shardId-000000000000"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from moto.cloudwatch.models import cloudwatch_backends
 
 from local.cloud import Cloud
@@ -12,6 +13,7 @@ from local.tally import tally
 from tests.local.builders import any_name
 
 
+@pytest.mark.slow
 def test_a_minute_of_counts_is_one_datum_with_its_sum_least_and_most(cloud: Cloud) -> None:
     metric, backend = any_name("Metric"), cloudwatch_backends[cloud.account][cloud.region]
     if time.time() % 60 > 55:

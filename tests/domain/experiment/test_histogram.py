@@ -44,6 +44,7 @@ def test_codes_ascend_with_values(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.slow
 def test_intervals_of_quantiles_cover_the_truth(share: float) -> None:
     """2,000 samples of 400; four standard errors of the share covered are 2 points."""
     random = np.random.default_rng(SEED)

@@ -47,6 +47,7 @@ def advised(experiment: Experiment = TRIAL, **known: History) -> Advice:
 
 
 @pytest.mark.parametrize("design", Design)
+@pytest.mark.slow
 def test_simulated_experiments_find_the_effect_as_often_as_the_plan_says(design: Design) -> None:
     """400 experiments of the planned units, read with the covariate at seven looks; three binomial errors and a point.
 

@@ -67,6 +67,7 @@ def test_where_there_is_no_effect_few_readouts_conclude_one_however_often_they_a
     assert concluded >= (0 if design is Design.ALWAYS_VALID else 2)
 
 
+@pytest.mark.slow
 def test_naive_peeking_would_have_concluded_far_more_often() -> None:
     """The same null experiments, taken at 5 % on whichever of the seven days: what the designs save one from."""
     experiment = designed(Design.GROUP_SEQUENTIAL)

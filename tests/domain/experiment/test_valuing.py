@@ -73,6 +73,7 @@ def test_a_bandit_that_finds_the_best_arm_is_shown_to_be_better_and_worth_that_a
     assert found.gain.estimate == pytest.approx(0.5 - 0.31, abs=4 * found.gain.standard_error)
 
 
+@pytest.mark.slow
 def test_a_policy_by_context_is_worth_what_it_then_earns() -> None:
     """The best arm at an age earns max(age, 1 - age) there, 0.75 on average; no arm alone earns over a half."""
     found = value(BY_AGE, log_by_age(6_000))
@@ -100,6 +101,7 @@ def test_what_the_log_hardly_ever_did_is_not_known() -> None:
     assert found.verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_gain_as_often_as_they_say() -> None:
     """200 logs of shares that are worth 0.3667; 95 % and four binomial standard errors."""
     even = replace(PLAIN, policy=None)

@@ -107,6 +107,7 @@ def test_a_record_of_more_lines_than_could_be_events_is_set_aside_whole() -> Non
     assert rows["quarantine"][0]["payload"] == record
 
 
+@pytest.mark.slow
 def test_a_batch_is_taken_apart_in_slices_that_memory_holds() -> None:
     event = write(more="x" * 2_000)
     count = 3_000
@@ -185,6 +186,7 @@ def test_an_aggregate_of_empty_records_is_accounted_for_one_by_one() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_row_that_is_deeply_wrong_keeps_its_neighbours() -> None:
     payload = json.dumps({"event": "rating", "more": [[[]]] * 300}).encode()
     many: list[Any] = [payload] * 3_000

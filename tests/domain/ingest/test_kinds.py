@@ -173,6 +173,7 @@ def test_what_cannot_be_taken_apart_is_set_aside_whole(name: str, payload: bytes
     assert batch.events == 3
 
 
+@pytest.mark.slow
 def test_ten_thousand_aggregates_are_taken_apart_as_aws_does() -> None:
     """Seed 11.  AWS's own module passes on as plain what it finds corrupt; ours refuses that."""
     chance = random.Random(11)

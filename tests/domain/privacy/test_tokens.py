@@ -114,6 +114,7 @@ def test_numbers_keep_their_length_and_come_back(values: list[str | None]) -> No
 
 
 @given(st.lists(st.text("0123456789- +x", max_size=10), max_size=8))
+@pytest.mark.slow
 def test_what_keeps_no_format_becomes_a_token_and_never_rests_in_clear(values: list[str]) -> None:
     found = tokens.preserved(column(*values), RING, ACCOUNT)
 

@@ -159,6 +159,7 @@ def test_a_refusal_shows_no_more_than_256_characters_of_the_value() -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists))
+@pytest.mark.slow
 def test_any_json_at_all_is_taken_or_refused_and_nothing_else_happens(body: Any) -> None:
     with pytest.raises(InvalidRequest):
         read(json.dumps({"instances": body}))

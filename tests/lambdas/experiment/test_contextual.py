@@ -69,6 +69,7 @@ def test_the_declared_shares_hold_until_something_is_learned(service: Service) -
     assert {asked(service, f"u-{number}", context(number))["propensity"] for number in range(20)} == {0.5}
 
 
+@pytest.mark.slow
 def test_what_is_learned_is_the_ridge_regression_of_every_reward_once(service: Service, offer: Experiment) -> None:
     rewards = rewards_of(service, range(40))
     sent = rewards * 3
@@ -93,6 +94,7 @@ def test_what_is_learned_is_the_ridge_regression_of_every_reward_once(service: S
     assert service.counted("offer").keys() == {"plain", "bold"}
 
 
+@pytest.mark.slow
 def test_propensities_are_the_policy_s_at_the_context_and_so_are_the_frequencies(
     service: Service, offer: Experiment
 ) -> None:

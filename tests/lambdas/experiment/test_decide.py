@@ -42,6 +42,7 @@ def test_a_bandit_decides_by_its_declared_shares_until_it_publishes(service: Ser
     assert {service.ask("ranking", f"u-{n}")["propensity"] for n in range(20)} == {1 / 3}
 
 
+@pytest.mark.slow
 def test_propensities_are_the_published_shares_and_so_are_the_frequencies(service: Service) -> None:
     service.bandits.publish("ranking", SHARES, 0, NOW)
 

@@ -66,6 +66,7 @@ def test_rewards_are_counted_to_their_arms_and_no_reward_yet_is_not_a_nought(ser
     assert service.counted() == {"recent": (1, BILLION), "popular": (1, BILLION // 4)}
 
 
+@pytest.mark.slow
 def test_rewards_that_come_five_times_shuffled_and_in_other_batches_count_once(service: Service) -> None:
     rewards = some_rewards(service, seed=1)
     sent = rewards * 5

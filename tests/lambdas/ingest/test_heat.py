@@ -77,6 +77,7 @@ def test_a_shard_without_a_hot_key_says_nought_once_a_minute(capsys: pytest.Capt
     assert [line["HotKeys"] for line in said(capsys)] == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_large_batch_is_judged_by_a_sample(capsys: pytest.CaptureFixture[str]) -> None:
     """Round and round in the sample's own rhythm, forty keys look as they are: none is hot."""
     records = batch(0.0, 10 * SAMPLE, start=0.0, seconds=61.0)

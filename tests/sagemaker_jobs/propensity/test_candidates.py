@@ -45,6 +45,7 @@ def test_calibration_mends_a_model_that_is_too_sure_of_itself(users: int) -> Non
     assert log_loss(fresh_labels, mended.predict_proba(fresh)[:, 1]) < before - 0.02
 
 
+@pytest.mark.slow
 def test_every_candidate_but_the_trivial_one_learns() -> None:
     matrix, labels, users = any_matrix(1_000)
 
