@@ -10,11 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from local import faults, stream_batches
-from local.buckets import Bucket
 from local.cloud import Cloud
 from local.functions import InvocationRefused, functions
 from local.giving_up import GivenUp, back_off, iso
-from local.pace import pace
 from local.stream_batches import ENVELOPE_BYTES, MOST_PAYLOAD_BYTES, Item, Part, Rules
 from local.streams import READ_BYTES_A_SECOND, LoggedShard, LoggedStream
 from local.tally import tally
@@ -88,7 +86,7 @@ class ShardReader:
         self.cursors = [start]
         # A registered consumer has 2 MB/s of each shard to itself (Kinesis guide, "Enhanced fan-out consumers").
         fans_out = "/consumer/" in reader.mapping.event_source_arn
-        self.own = Bucket(READ_BYTES_A_SECOND * pace(reader.cloud).speed) if fans_out else None
+        self.own = reader.stream.ground.bucket(READ_BYTES_A_SECOND) if fans_out else None
         self._lanes: list[Lane] = []
 
     @property

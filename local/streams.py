@@ -58,11 +58,16 @@ class LimitExceeded(JsonRESTError):  # type: ignore[misc]
 
 @dataclass(slots=True)
 class Ground:
-    """What every stream stands on: the folder of its records, the pace of its limits, and the clock."""
+    """What every stream stands on: the folder of its records, the pace of its limits, and the clocks of both."""
 
     folder: Path
     pace: Pace
     now: Callable[[], float] = time.time
+    ticks: Callable[[], float] = time.monotonic
+
+    def bucket(self, a_second: float) -> Bucket:
+        """Return a meter of one of AWS's limits."""
+        return Bucket(a_second * self.pace.speed, self.ticks)
 
     def milliseconds(self) -> int:
         """Return the wall clock in milliseconds."""
@@ -88,11 +93,11 @@ class LoggedShard(Shard):  # type: ignore[misc]
         self._prefix = f"49{self.created:013d}{number:012d}"
         self.closed: int | None = None
         self.log = ShardLog(stream.folder / self.shard_id)
-        speed = stream.ground.pace.speed
-        self._bytes = Bucket(WRITE_BYTES_A_SECOND * speed)
-        self._records = Bucket(WRITE_RECORDS_A_SECOND * speed)
-        self._read_bytes = Bucket(READ_BYTES_A_SECOND * speed)
-        self._calls = Bucket(READ_CALLS_A_SECOND * speed)
+        meter = stream.ground.bucket
+        self._bytes = meter(WRITE_BYTES_A_SECOND)
+        self._records = meter(WRITE_RECORDS_A_SECOND)
+        self._read_bytes = meter(READ_BYTES_A_SECOND)
+        self._calls = meter(READ_CALLS_A_SECOND)
         self._lock = threading.Lock()
         self.written = [0, 0]  # records and bytes since the last look for hot shards
 
@@ -187,7 +192,7 @@ class LoggedStream(Stream):  # type: ignore[misc]
         self.lock = threading.RLock()
         self.max_record_kib = DEFAULT_RECORD_KIB
         self._reshards: deque[float] = deque()
-        self._watched = time.monotonic()
+        self._watched = self.ground.ticks()
         self._starts: list[int] = []
         self._open: list[LoggedShard] = []
         super().__init__(stream_name, shard_count, *args, **keywords)
@@ -367,10 +372,10 @@ class LoggedStream(Stream):  # type: ignore[misc]
                 pieces = [shard for shard in self._open if start <= shard.starting_hash < end]
 
     def _follow_traffic(self) -> None:
-        seconds = (time.monotonic() - self._watched) * self.ground.pace.speed
+        seconds = (self.ground.ticks() - self._watched) * self.ground.pace.speed
         if not self.is_on_demand or seconds < WATCHED_SECONDS:
             return
-        self._watched = time.monotonic()
+        self._watched = self.ground.ticks()
         for shard in list(self._open):
             records, size = shard.written
             shard.written = [0, 0]

@@ -42,42 +42,66 @@ def refusal(call: Any, **arguments: Any) -> Any:
     return refused.value.response["Error"]["Code"]
 
 
-def test_a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_one(cloud: Cloud) -> None:
+class Clock:
+    """A clock of limits that stands still but for what a test moves it on, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that meters the streams that a test makes."""
+    clock = Clock()
+    monkeypatch.setattr(LoggedStream.ground, "ticks", clock)
+    return clock
+
+
+def test_a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_one(cloud: Cloud, clock: Clock) -> None:
     stream = make_stream(cloud)
-    began = time.monotonic()
     answers = [put(cloud, stream, *(f"{call}-{place}" for place in range(500))) for call in range(4)]
-    elapsed = time.monotonic() - began
+    clock.seconds += 0.25
+    later = put(cloud, stream, *map(str, range(500)))
 
     outcomes = [outcome for answer in answers for outcome in answer["Records"]]
     refused = [outcome for outcome in outcomes if "ErrorCode" in outcome]
-    assert 1000 <= 2000 - len(refused) <= 1000 * (1 + elapsed) + 1
-    assert sum(answer["FailedRecordCount"] for answer in answers) == len(refused)
+    assert ["ErrorCode" in outcome for outcome in outcomes] == [False] * 1000 + [True] * 1000
+    assert [answer["FailedRecordCount"] for answer in answers] == [0, 0, 500, 500]
+    assert later["FailedRecordCount"] == 250
     assert {outcome["ErrorCode"] for outcome in refused} == {"ProvisionedThroughputExceededException"}
     assert refused[0]["ErrorMessage"] == (
         f"Rate exceeded for shard shardId-000000000000 in stream {stream} under account 123456789012."
     )
 
 
-def test_a_shard_takes_a_megabyte_a_second_with_the_partition_keys(cloud: Cloud) -> None:
+def test_a_shard_takes_a_megabyte_a_second_with_the_partition_keys(cloud: Cloud, clock: Clock) -> None:
     stream = make_stream(cloud)
     records = [{"Data": bytes(3_900), "PartitionKey": "k" * 196} for _ in range(500)]
-    answer = cloud.client("kinesis").put_records(StreamName=stream, Records=records)
+    put = cloud.client("kinesis").put_records
+    first = put(StreamName=stream, Records=records)["FailedRecordCount"]
+    clock.seconds += 0.5
+    second = put(StreamName=stream, Records=records)["FailedRecordCount"]
 
-    assert 500 - answer["FailedRecordCount"] == pytest.approx((1 << 20) / 4_096, abs=60)
+    assert (500 - first, 500 - second) == ((1 << 20) / 4_096, (1 << 19) / 4_096)
 
 
-def test_what_is_refused_is_not_written_and_what_is_taken_is(cloud: Cloud) -> None:
+def test_what_is_refused_is_not_written_and_what_is_taken_is(cloud: Cloud, clock: Clock) -> None:
     stream = make_stream(cloud)
     sent = [f"{place}" for place in range(500)]
     taken = []
     for _ in range(3):
         answer = put(cloud, stream, *sent)
         taken += [text for text, outcome in zip(sent, answer["Records"], strict=True) if "SequenceNumber" in outcome]
+        clock.seconds += 0.1
 
+    assert len(taken) == 1200
     assert read(cloud, stream) == taken
 
 
-def test_a_single_put_over_the_limit_is_an_error(cloud: Cloud) -> None:
+def test_a_single_put_over_the_limit_is_an_error(cloud: Cloud, clock: Clock) -> None:
     stream = make_stream(cloud)
     large = {"StreamName": stream, "Data": bytes(1 << 20), "PartitionKey": "k"}
     cloud.client("kinesis").put_record(**large)
@@ -146,17 +170,15 @@ def test_each_kind_of_iterator_begins_where_it_says(cloud: Cloud) -> None:
     assert read(cloud, stream, kind="LATEST") == []
 
 
-def test_get_records_is_allowed_five_times_a_second_a_shard(cloud: Cloud) -> None:
+def test_get_records_is_allowed_five_times_a_second_a_shard(cloud: Cloud, clock: Clock) -> None:
     stream = make_stream(cloud)
-    codes = []
-    for _ in range(8):
-        try:
-            read(cloud, stream)
-        except ClientError as refused:
-            codes.append(refused.response["Error"]["Code"])
+    for _ in range(5):
+        read(cloud, stream)
 
-    assert 1 <= len(codes) <= 3
-    assert set(codes) == {"ProvisionedThroughputExceededException"}
+    assert refusal(read, cloud=cloud, stream=stream) == "ProvisionedThroughputExceededException"
+    clock.seconds += 0.25
+    assert read(cloud, stream) == []
+    assert refusal(read, cloud=cloud, stream=stream) == "ProvisionedThroughputExceededException"
 
 
 def test_get_records_says_how_far_behind_it_is(cloud: Cloud) -> None:
@@ -272,16 +294,17 @@ def test_a_closed_shard_is_forgotten_with_its_last_record(cloud: Cloud, monkeypa
 
 
 def test_an_on_demand_stream_begins_with_four_shards_and_splits_a_hot_one(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(streams, "WATCHED_SECONDS", 0.5)
     stream = make_stream(cloud, StreamModeDetails={"StreamMode": "ON_DEMAND"})
-    assert len(shards(cloud, stream)) == 4
+    seen = [len(shards(cloud, stream))]
+    for count in (250, 251):  # of 500 records a second, and over it
+        clock.seconds += 0.5
+        put(cloud, stream, *(str(place) for place in range(count)), key="hot")
+        seen.append(len(shards(cloud, stream)))
 
-    monkeypatch.setattr(streams, "WATCHED_SECONDS", 0.2)
-    time.sleep(0.25)
-    put(cloud, stream, *(str(place) for place in range(400)), key="hot")
-
-    assert len(shards(cloud, stream)) == 6
+    assert seen == [4, 4, 6]
 
 
 def test_a_hundred_thousand_records_take_little_memory(hurried: Cloud) -> None:
