@@ -8,12 +8,12 @@ from __future__ import annotations
 import functools
 
 from local import routes
-from local.api_gateway.front import RestApis
+from local.api_gateway.front import rest_apis
 from local.cloud import Cloud
 
 
 @functools.cache
 def install(cloud: Cloud) -> None:
     """Answer the requests of clients to REST APIs."""
-    apis = RestApis(cloud)
+    apis = rest_apis(cloud)
     routes.claim(apis.claims, apis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
@@ -148,6 +149,12 @@ class RestApis:
         if stream not in logs.groups[group].streams:
             logs.create_log_stream(group, stream)
         logs.put_log_events(group, stream, [{"timestamp": int(time.time() * 1000), "message": line}])
+
+
+@functools.cache
+def rest_apis(cloud: Cloud) -> RestApis:
+    """Return the REST APIs of a cloud, the same object each time."""
+    return RestApis(cloud)
 
 
 def _find(request: Request, api: Any, stage: Any) -> Call:
