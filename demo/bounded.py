@@ -7,18 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from xxhash import xxh64_intdigest
+
 from domain.privacy.release.declaration import SUMMED, Dataset, Kind, Question
 
 Row = Mapping[str, Any]
 
-MASK = (1 << 64) - 1
-P1, P2, P3, P4, P5 = (
-    0x9E3779B185EBCA87,
-    0xC2B2AE3D27D4EB4F,
-    0x165667B19E3779F9,
-    0x85EBCA77C2B2AE63,
-    0x27D4EB2F165667C5,
-)
 SPARKS_SEED = 42
 
 
@@ -91,48 +85,5 @@ def spark_hash(*values: str | None) -> int:
     """
     found = SPARKS_SEED
     for value in values:
-        found = found if value is None else xxh64(value.encode(), found)
+        found = found if value is None else xxh64_intdigest(value.encode(), found)
     return found - (1 << 64) if found >> 63 else found
-
-
-def xxh64(data: bytes, seed: int = 0) -> int:
-    """Hash bytes (Yann Collet, xxHash specification 0.1.1, XXH64).
-
-    >>> hex(xxh64(b"")), hex(xxh64(b"abc"))
-    ('0xef46db3751d8e999', '0x44bc2cf5ad770999')
-    """
-    at, length = 0, len(data)
-    if length >= 32:  # noqa: PLR2004 - four lanes of eight bytes
-        lanes = [(seed + P1 + P2) & MASK, (seed + P2) & MASK, seed, (seed - P1) & MASK]
-        while at + 32 <= length:
-            for lane in range(4):
-                lanes[lane] = _round(lanes[lane], int.from_bytes(data[at : at + 8], "little"))
-                at += 8
-        found = sum(_left(lane, turn) for lane, turn in zip(lanes, (1, 7, 12, 18), strict=True)) & MASK
-        for lane in lanes:
-            found = ((found ^ _round(0, lane)) * P1 + P4) & MASK
-    else:
-        found = (seed + P5) & MASK
-    return _tail(data[at:], (found + length) & MASK)
-
-
-def _tail(data: bytes, found: int) -> int:
-    while len(data) >= 8:  # noqa: PLR2004
-        found = (_left(found ^ _round(0, int.from_bytes(data[:8], "little")), 27) * P1 + P4) & MASK
-        data = data[8:]
-    if len(data) >= 4:  # noqa: PLR2004
-        found = (_left(found ^ int.from_bytes(data[:4], "little") * P1 & MASK, 23) * P2 + P3) & MASK
-        data = data[4:]
-    for byte in data:
-        found = _left(found ^ byte * P5 & MASK, 11) * P1 & MASK
-    found = (found ^ found >> 33) * P2 & MASK
-    found = (found ^ found >> 29) * P3 & MASK
-    return found ^ found >> 32
-
-
-def _round(lane: int, word: int) -> int:
-    return _left((lane + word * P2) & MASK, 31) * P1 & MASK
-
-
-def _left(value: int, turn: int) -> int:
-    return (value << turn | value >> 64 - turn) & MASK
