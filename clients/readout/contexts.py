@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import boto3
 from clients.operations.functions import call
 from clients.privacy import detokenize
 from domain.experiment.features import read
-from domain.privacy.domains import HEAD
+from domain.privacy.domains import is_token
 
 TABLE = "rivermill-decisions"
 KEYS_A_REQUEST = 100  # BatchGetItem
@@ -34,7 +33,7 @@ def contexts(experiment: str, units: Sequence[str]) -> dict[str, tuple[str, tupl
 
 def called(experiment: str, units: Sequence[str]) -> dict[str, str]:
     """Map what decisions call units to what the lake calls them: where that is tokens, the steward's function knows."""
-    tokens = [unit for unit in units if re.match(HEAD, unit)]
+    tokens = [unit for unit in units if is_token(unit)]
     purpose = f"value the policy of {experiment}"
     known = detokenize.units(call, tokens, purpose=purpose, who=detokenize.me()) if tokens else {}
     return {known.get(unit, unit): unit for unit in units}

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from domain.contract.arrow import arrow_schema
 from domain.ingest.batch import Part, Sorted
-from domain.privacy.domains import DOMAINS, one
+from domain.privacy.domains import USER, one
 from domain.privacy.erasures import Denied
 from domain.privacy.normalise import normalised
 from domain.tables import QUARANTINE, RAW, UNDECLARED, Table
@@ -22,7 +22,6 @@ ERASED = "erased"
 """The reason by which a denied record is set aside: its place in the stream is kept, and nothing of what it said."""
 
 DETAIL = "whoever it is about was erased; nothing of it was kept"
-USER = DOMAINS["user"]
 SUBJECTS = {table.subject for table in RAW.values() if table.subject}
 EMPTY: dict[str, Any] = {"field": None, "value": None, "detail": DETAIL, "payload": b""}
 

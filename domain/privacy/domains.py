@@ -36,6 +36,18 @@ DOMAINS: dict[str, Domain] = {
 }
 
 
+USER = DOMAINS["user"]
+
+
+def is_token(text: str) -> bool:
+    """Tell a token from a value that rests in clear.
+
+    >>> is_token("t1.AAAA"), is_token("u-1")
+    (True, False)
+    """
+    return re.match(HEAD, text) is not None
+
+
 def one(value: str, domain: Domain) -> str:
     r"""Bring one value to its domain's form; a phone number to E.164 as far as it says its country.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hmac
 
-from domain.privacy.domains import DOMAINS, one
+from domain.privacy.domains import USER, one
 from domain.privacy.keyring import UNITS, Keyring
 
-USER = DOMAINS["user"]
 VERSION = 1
 """Of the key: a digest is never turned back, so what is kept under it could not be renewed; the first key stays."""
 

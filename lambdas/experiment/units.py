@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.privacy import audit, tokens
+from domain.privacy.domains import USER
 from domain.privacy.keyring import TOKENS, UNITS, Keyring
-from domain.privacy.units import USER, called
+from domain.privacy.units import called
 from lambdas.datakeys import DataKeys
 
 WHO, PURPOSE = "rivermill-learn", "count rewards to the decisions of their units"

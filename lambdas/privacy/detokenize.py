@@ -12,11 +12,11 @@ import boto3
 import pyarrow as pa
 
 from domain.privacy import audit, sealing, tokens
-from domain.privacy.domains import DOMAINS, Domain
+from domain.privacy.domains import DOMAINS, USER, Domain
 from domain.privacy.keyring import PROTECTING, TOKENS, UNITS, Keyring, KeyUnavailable
 from domain.privacy.siv import NotAuthentic
 from domain.privacy.spelling import NotSpelled
-from domain.privacy.units import USER, called
+from domain.privacy.units import called
 from lambdas.keys import Warm, warm
 from lambdas.privacy.settings import DetokenizeSettings
 

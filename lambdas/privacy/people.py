@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from domain.privacy.domains import DOMAINS, one
+from domain.privacy.domains import USER, one
 from domain.privacy.erasures import CONTEXT, digest
 from lambdas.privacy.erasures import Erasures
-
-USER = DOMAINS["user"]
 
 
 @dataclass(frozen=True, slots=True)

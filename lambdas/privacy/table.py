@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, ValidationException
-from pyiceberg.expressions import AlwaysTrue, BooleanExpression, In, Reference
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
     data_file_statistics_from_parquet_metadata,
@@ -25,13 +24,12 @@ from pyiceberg.table import Table
 from domain.privacy.erasure.file import erase
 from domain.privacy.erasure.splice import Splice
 from lambdas.privacy.files import client
+from lambdas.privacy.held import condition
 from lambdas.privacy.objects import Place
 from lambdas.privacy.restatement import ATTEMPTS, Restatement, heads, kept_as, tries
 from lambdas.privacy.upload import Remote, store
 
 FILES_AT_ONCE = 4
-MOST_IN_FILTER = 200
-"""Iceberg compares bounds with so many values at most (pyiceberg, IN_PREDICATE_LIMIT)."""
 
 
 class UnsupportedLayout(ValueError):
@@ -147,7 +145,9 @@ def commit(table: Table, ref: str, held: Sequence[Replacement], notes: dict[str,
 def holding(table: Table, ref: str, work: Work) -> list[Replacement]:
     """Find the data files that hold the subjects, and write what stands in their place."""
     snapshot = table.metadata.refs[ref].snapshot_id
-    tasks = list(table.scan(row_filter=condition(work), snapshot_id=snapshot).plan_files())
+    tasks = list(
+        table.scan(row_filter=condition(work.column, work.subjects.to_pylist()), snapshot_id=snapshot).plan_files()
+    )
     if beside := next((task.file.file_path for task in tasks if task.delete_files), None):
         raise UnsupportedLayout(f"file: {beside} has rows deleted beside it (merge-on-read); compact the table first")
     new = [task.file for task in tasks if task.file.file_path not in work.done]
@@ -156,12 +156,6 @@ def holding(table: Table, ref: str, work: Work) -> list[Replacement]:
             work.done[file.file_path] = found
     found_all = (work.done[task.file.file_path] for task in tasks)
     return [found for found in found_all if found is not None]
-
-
-def condition(work: Work) -> BooleanExpression:
-    """Say which files may hold the subjects, by their partitions and bounds."""
-    few = len(work.subjects) <= MOST_IN_FILTER
-    return In(Reference(work.column), work.subjects.to_pylist()) if few else AlwaysTrue()  # type: ignore[call-arg]  # as its docs do
 
 
 def replacement(table: Table, old: DataFile, work: Work) -> Replacement | None:
