@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -130,10 +131,7 @@ def _name_columns(statement: exp.Expression) -> None:
 
 def _open_views(cloud: Cloud, statement: exp.Expression, default: str) -> None:
     """Put the query of each view of the catalogue in its place, also where a view reads another."""
-    own = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
-    for table in list(statement.find_all(exp.Table)):
-        if not isinstance(table.this, exp.Identifier) or (not table.db and table.name.lower() in own):
-            continue
+    for table in list(_named_tables(statement)):
         database, name = (table.db or default).lower(), table.name.lower()
         text = view_text(cloud, database, name)
         if text is None:
@@ -146,11 +144,8 @@ def _open_views(cloud: Cloud, statement: exp.Expression, default: str) -> None:
 
 def _localize(statement: exp.Expression, default: str) -> set[Reference]:
     """Point every table of the query at the view that will stand for it, and list those tables."""
-    own = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
     found = set()
-    for table in statement.find_all(exp.Table):
-        if not isinstance(table.this, exp.Identifier) or (not table.db and table.name.lower() in own):
-            continue
+    for table in _named_tables(statement):
         reference = _reference(table, default)
         found.add(reference)
         alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name.lower(), quoted=True))
@@ -159,6 +154,14 @@ def _localize(statement: exp.Expression, default: str) -> set[Reference]:
         for part, value in (("catalog", None), ("version", None), ("alias", alias)):
             table.set(part, value)
     return found
+
+
+def _named_tables(statement: exp.Expression) -> Iterator[exp.Table]:
+    """Find the tables and views that a query names, but for those that it defines itself."""
+    own = {cte.alias.lower() for cte in statement.find_all(exp.CTE)}
+    for table in statement.find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier) and (table.db or table.name.lower() not in own):
+            yield table
 
 
 def _reference(table: exp.Table, default: str) -> Reference:

@@ -90,6 +90,9 @@ def _select(cloud: Cloud, session: duckdb.DuckDBPyConnection, reference: Referen
     return _plain(cloud, session, described)
 
 
+_PRESTO = re.compile(r"/\* Presto View: ([A-Za-z0-9+/=]+) \*/")
+
+
 def view_text(cloud: Cloud, database: str, name: str) -> str | None:
     """Return the query of a view of the catalogue, Athena's own or one of many dialects; None for what is none."""
     with suppress(ClientError):
@@ -99,9 +102,6 @@ def view_text(cloud: Cloud, database: str, name: str) -> str | None:
             packed = _PRESTO.fullmatch(text.strip())
             return str(json.loads(b64decode(packed[1]))["originalSql"]) if packed else text
     return None
-
-
-_PRESTO = re.compile(r"/\* Presto View: ([A-Za-z0-9+/=]+) \*/")
 
 
 def _described(cloud: Cloud, database: str, name: str) -> dict[str, Any]:
