@@ -14,15 +14,22 @@ from local.cloud import Cloud
 from tests.local.builders import any_name
 
 
-@pytest.mark.slow
-def test_of_many_conditional_writes_at_once_one_is_first(cloud: Cloud) -> None:
-    client, name = cloud.client("dynamodb"), any_name("items")
+def made(client: Any, *keys: str) -> str:
+    """Make a table of texts by one key or two."""
+    name = any_name("items")
     client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in zip(keys, ("HASH", "RANGE"), strict=False)],
     )
+    return name
+
+
+@pytest.mark.slow
+def test_of_many_conditional_writes_at_once_one_is_first(cloud: Cloud) -> None:
+    client = cloud.client("dynamodb")
+    name = made(client, "key")
 
     def put(number: int) -> str:
         """Say whose item stands."""
@@ -52,13 +59,8 @@ def test_of_many_conditional_writes_at_once_one_is_first(cloud: Cloud) -> None:
 
 @pytest.mark.slow
 def test_a_transaction_that_does_not_hold_leaves_every_item_as_it_was(cloud: Cloud) -> None:
-    client, name = cloud.client("dynamodb"), any_name("items")
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("of", "item")],
-        KeySchema=[{"AttributeName": "of", "KeyType": "HASH"}, {"AttributeName": "item", "KeyType": "RANGE"}],
-    )
+    client = cloud.client("dynamodb")
+    name = made(client, "of", "item")
     where = [{"of": {"S": "u-1"}, "item": {"S": str(number)}} for number in range(4)]
     for key in where[:3]:
         client.put_item(TableName=name, Item=key | {"n": {"N": "1"}})
@@ -84,13 +86,8 @@ def test_a_transaction_that_does_not_hold_leaves_every_item_as_it_was(cloud: Clo
 @pytest.mark.slow
 def test_a_transaction_costs_what_it_touches_and_not_what_the_table_holds(cloud: Cloud) -> None:
     """Copies of tables are counted, not seconds."""
-    client, name = cloud.client("dynamodb"), any_name("items")
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-    )
+    client = cloud.client("dynamodb")
+    name = made(client, "key")
     puts = [{"Put": {"TableName": name, "Item": {"key": {"S": str(number)}}}} for number in range(100)]
     client.transact_write_items(TransactItems=puts)
     copied: list[Item] = []
