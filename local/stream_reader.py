@@ -160,16 +160,17 @@ class Lane(threading.Thread):
         rules, position, size = self._rules, self._cursor, ENVELOPE_BYTES
         items: list[Item] = []
         until: float | None = None
+        ticks = self._reader.stream.ground.ticks
         while not self.stopping.is_set():
             more, position, size, full = self._take(rules.batch_size - len(items), position, size, bool(items))
             items += more
             if items and until is None:
-                until = time.monotonic() + rules.window_seconds
-            if full or (until is not None and time.monotonic() >= until) or self._at_end(position):
+                until = ticks() + rules.window_seconds
+            if full or (until is not None and ticks() >= until) or self._at_end(position):
                 break
             if not items:
                 self._cursor = position  # records of other lanes, or filtered out
-            self._wait(position, until)
+            self._wait(position, WAIT_SECONDS if until is None else min(WAIT_SECONDS, until - ticks()))
         return items, position
 
     def _take(self, room: int, position: int, size: int, some: bool) -> tuple[list[Item], int, int, bool]:
@@ -215,12 +216,11 @@ class Lane(threading.Thread):
         role = function.role if function else ""
         return stream_batches.encoder(self._shard.shard_id, mapping.event_source_arn, role, self._cloud.region)
 
-    def _wait(self, position: int, until: float | None) -> None:
+    def _wait(self, position: int, seconds: float) -> None:
         shard = self._shard
-        seconds = WAIT_SECONDS if until is None else max(0.0, min(WAIT_SECONDS, until - time.monotonic()))
         with shard.log.changed:
             if position >= shard.log.next and shard.is_open:
-                shard.log.changed.wait(seconds)
+                shard.log.changed.wait(max(0.0, seconds))
 
     def _settle(self, items: Sequence[Item]) -> bool:
         """Deliver until every record is handled or discarded; say whether it came to that before a stop."""

@@ -58,7 +58,10 @@ class LimitExceeded(JsonRESTError):  # type: ignore[misc]
 
 @dataclass(slots=True)
 class Ground:
-    """What every stream stands on: the folder of its records, the pace of its limits, and the clocks of both."""
+    """What every stream stands on: the folder of its records, the pace of its limits, and the clocks.
+
+    `now` stamps records, `ticks` measures limits and windows.
+    """
 
     folder: Path
     pace: Pace

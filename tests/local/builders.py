@@ -17,6 +17,7 @@ from local.cloud import Cloud
 
 _numbers = itertools.count(1)
 ROLE = "arn:aws:iam::123456789012:role/any"
+PATIENCE_SECONDS = 120.0  # what comes true comes in a moment; a machine at its limit may take a hundred times as long
 
 # A handler that writes down what it received, one JSON line an invocation, where the test can read it.
 RECORDING = """
@@ -30,6 +31,16 @@ def note(event):
         notes.write(json.dumps({"at": time.time(), "records": records}) + "\\n")
     return records
 """
+
+
+class Clock:
+    """A clock that stands still but for what a test moves it on, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 def any_name(prefix: str = "any") -> str:
@@ -54,7 +65,7 @@ def any_role(cloud: Cloud) -> str:
 def make_function(cloud: Cloud, source: str, name: str = "", **settings: Any) -> str:
     """Deploy a function whose module `handler` has `source`; return its name."""
     name = name or any_name("function")
-    wanted = {"Runtime": "python3.13", "Handler": "handler.handle", "Timeout": 10, **settings}
+    wanted = {"Runtime": "python3.13", "Handler": "handler.handle", "Timeout": 60, **settings}
     code = {"ZipFile": zipped({"handler.py": textwrap.dedent(source)})}
     cloud.client("lambda").create_function(FunctionName=name, Role=any_role(cloud), Code=code, **wanted)
     return name
@@ -125,7 +136,7 @@ def lag(cloud: Cloud, uuid: str) -> int:
     return next(int(source["lag"]) for source in control(cloud, "/_cloud/event-sources") if source["uuid"] == uuid)
 
 
-def until(claim: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(claim: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
     """Wait until `claim` is true; fail where it does not become so."""
     end = time.monotonic() + seconds
     while not (found := claim()):

@@ -8,6 +8,8 @@ import pytest
 
 from local.cloud import Cloud
 from local.pace import pace
+from local.streams import LoggedStream
+from tests.local.builders import Clock
 
 
 @pytest.fixture
@@ -16,3 +18,11 @@ def hurried(cloud: Cloud) -> Iterator[Cloud]:
     pace(cloud).speed = 1000
     yield cloud
     pace(cloud).speed = 1
+
+
+@pytest.fixture
+def clock(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the limits and windows of the streams that a test makes."""
+    clock = Clock()
+    monkeypatch.setattr(LoggedStream.ground, "ticks", clock)
+    return clock

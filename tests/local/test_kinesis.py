@@ -17,7 +17,7 @@ from moto.kinesis.models import kinesis_backends
 from local import streams
 from local.cloud import Cloud
 from local.streams import LoggedStream
-from tests.local.builders import make_stream, put
+from tests.local.builders import Clock, make_stream, put
 
 pytestmark = pytest.mark.slow
 
@@ -40,24 +40,6 @@ def refusal(call: Any, **arguments: Any) -> Any:
     with pytest.raises(ClientError) as refused:
         call(**arguments)
     return refused.value.response["Error"]["Code"]
-
-
-class Clock:
-    """A clock of limits that stands still but for what a test moves it on, in seconds."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that meters the streams that a test makes."""
-    clock = Clock()
-    monkeypatch.setattr(LoggedStream.ground, "ticks", clock)
-    return clock
 
 
 def test_a_shard_takes_a_thousand_records_a_second_and_refuses_the_rest_one_by_one(cloud: Cloud, clock: Clock) -> None:
