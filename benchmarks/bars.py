@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -61,21 +61,18 @@ def report(name: str, bars: Sequence[Bar], rows: dict[str, Any], arguments: Sequ
 
 
 def run(name: str, parts: Mapping[str, Callable[[], Iterable[Bar]]], arguments: Sequence[str]) -> int:
-    """Run a benchmark's parts, those that are asked for or all, and report their bars; return 2 for an unknown one."""
-    wanted = arguments[arguments.index(ONLY) + 1 :] if ONLY in arguments else list(parts)
-    wanted = [word for word in wanted if not word.startswith("-")]
-    if unknown := set(wanted) - set(parts):
-        print(f"no part {', '.join(sorted(unknown))}; there are {', '.join(parts)}", file=sys.stderr)
-        return 2
+    """Run a benchmark's parts, those that are asked for or all, and report their bars; exit with 2 for another word."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}")
+    parser.add_argument(ONLY, nargs="+", choices=list(parts), help="run these parts (all)")
+    parser.add_argument(STRICT, action="store_true", help="fail if a bar is missed")
+    only = parser.parse_args(arguments).only
     found: list[Bar] = []
     seconds = {}
-    for part in wanted:
+    for part in only or parts:
         started = time.monotonic()
         found += [replace(bar, figure=float(bar.figure)) for bar in parts[part]()]  # numpy's floats are no JSON
         seconds[part] = round(time.monotonic() - started, 1)
-    return report(
-        name if ONLY not in arguments else f"{name}-{'-'.join(wanted)}", found, {"seconds": seconds}, arguments
-    )
+    return report("-".join([name, *(only or ())]), found, {"seconds": seconds}, arguments)
 
 
 def keep(name: str, bars: Sequence[Bar], **more: Any) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import bars
-from benchmarks.bars import STRICT, Bar, gathered, report
+from benchmarks.bars import STRICT, Bar, gathered, report, run
 
 FAST = Bar("plain", 3.4, 3.2)
 SLOW = Bar("plain, 10,000", 2.0, 4.5)
@@ -39,3 +39,15 @@ def test_bars_are_read_as_they_were_kept(folder: Path) -> None:
     (folder / "produce.json").write_text(json.dumps({"bars": {"bytes": 0.15}}))
 
     assert gathered(["consume", "produce", "missing"]) == [FAST, LIGHT]
+
+
+def test_the_parts_that_are_named_run_and_a_word_that_is_none_is_refused(folder: Path) -> None:
+    parts = {"fast": lambda: [FAST], "slow": lambda: [SLOW]}
+
+    assert run("any", parts, ["--only", "fast", STRICT]) == 0
+    assert gathered(["any-fast"]) == [FAST]
+    assert run("any", parts, [STRICT]) == 1
+    for words in (["--only", "quick"], ["--onyl", "fast"], ["fast"]):
+        with pytest.raises(SystemExit) as refused:
+            run("any", parts, words)
+        assert refused.value.code == 2
