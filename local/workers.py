@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 from local import packages, processes, runtime
 from local.cloud import Cloud
@@ -27,6 +28,7 @@ from local.cloud import Cloud
 INIT_SECONDS = 10.0
 MOST_IDLE = 16
 _LOOK_SECONDS = 0.25
+_END_SECONDS = 10.0  # a process that hung up is about to end
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 _PROGRAM = Path(runtime.__file__)
 
@@ -105,19 +107,19 @@ class Worker:
 
     def run(self, payload: bytes, request_id: str) -> Run:
         """Run the handler on one event (JSON bytes); whatever happens to the process, the answer says so."""
-        began = time.monotonic()
+        began = monotonic()
         try:
             if self._init_milliseconds is None:
                 self._init_milliseconds = runtime.READY.unpack(
                     self._receive(runtime.READY.size, self._most_init_seconds)
                 )[0]
-                began = time.monotonic()
+                began = monotonic()
             failed, answer, memory = self._exchange(payload, request_id)
         except _Stopped as stopped:
             self.kill()
             described = {"errorType": stopped.kind, "errorMessage": f"RequestId: {request_id} Error: {stopped}"}
             failed, answer, memory = True, json.dumps(described).encode(), self.deployment.memory_mb
-        milliseconds = (time.monotonic() - began) * 1000
+        milliseconds = (monotonic() - began) * 1000
         lines = self._lines(request_id, milliseconds, memory, failed and not self.is_alive, answer)
         self._answered = True
         return Run(request_id, answer, failed, self.deployment.version, lines, self.log_stream, milliseconds)
@@ -195,11 +197,11 @@ class Worker:
         seconds = self.deployment.timeout_seconds
         described = {"request_id": request_id, "arn": self.deployment.arn, "deadline": time.time() + seconds}
         head = json.dumps(described).encode()
-        deadline = time.monotonic() + seconds
+        deadline = monotonic() + seconds
         self._send(runtime.REQUEST.pack(len(head), len(payload)) + head, seconds)
         self._send(payload, seconds)
-        failed, size, most_kib = runtime.ANSWER.unpack(self._receive(runtime.ANSWER.size, deadline - time.monotonic()))
-        answer = self._receive(size, deadline - time.monotonic())
+        failed, size, most_kib = runtime.ANSWER.unpack(self._receive(runtime.ANSWER.size, deadline - monotonic()))
+        answer = self._receive(size, deadline - monotonic())
         return bool(failed), bytes(answer), math.ceil(most_kib / 1024)
 
     def _send(self, content: bytes, seconds: float) -> None:
@@ -213,9 +215,9 @@ class Worker:
 
     def _receive(self, size: int, seconds: float) -> bytearray:
         content = bytearray(size)
-        view, filled, deadline = memoryview(content), 0, time.monotonic() + seconds
+        view, filled, deadline = memoryview(content), 0, monotonic() + seconds
         while filled < size:
-            remaining = deadline - time.monotonic()
+            remaining = deadline - monotonic()
             if remaining <= 0:
                 raise self._timed_out()
             self._check_memory()
@@ -238,7 +240,7 @@ class Worker:
 
     def _ended(self) -> _Stopped:
         try:
-            code = self.process.wait(_LOOK_SECONDS)
+            code = self.process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             return _Stopped("Runtime.ExitError", "Runtime closed its connection")
         if code == 0:

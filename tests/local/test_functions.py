@@ -16,9 +16,10 @@ import numpy
 import pytest
 from botocore.exceptions import ClientError
 
+from local import workers
 from local.cloud import Cloud
 from local.functions import MOST_LINES
-from tests.local.builders import any_name, make_function, make_queue, messages, until, zipped
+from tests.local.builders import Clock, any_name, make_function, make_queue, messages, until, zipped
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,7 @@ def test_a_function_answers_its_event_and_knows_its_invocation(cloud: Cloud) -> 
             return [event, context.function_name, context.memory_limit_in_mb, context.get_remaining_time_in_millis()]
         """,
         MemorySize=192,
+        Timeout=10,
     )
     (event, function, memory, remaining), error = invoke(cloud, name, {"é": 1})
 
@@ -114,8 +116,12 @@ def test_a_function_sees_its_own_environment_and_aws_s_and_no_other(
     assert not {"SECRET_OF_THE_DEVELOPER", "PYTHONPATH", "VIRTUAL_ENV"} & seen.keys()
 
 
-def test_a_function_that_takes_too_long_is_ended_and_the_next_invocation_starts_afresh(cloud: Cloud) -> None:
+def test_a_function_that_takes_too_long_is_ended_and_the_next_invocation_starts_afresh(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Configure Lambda function timeout."""
+    clock = Clock()
+    monkeypatch.setattr(workers, "monotonic", clock)
     name = make_function(
         cloud,
         """
@@ -124,17 +130,26 @@ def test_a_function_that_takes_too_long_is_ended_and_the_next_invocation_starts_
         def handle(event, context):
             global runs
             runs += 1
-            time.sleep(event)
+            if event:
+                open(event, "w").close()
+                time.sleep(600)
             return runs
         """,
-        Timeout=1,
+        Timeout=50,
     )
-    assert invoke(cloud, name, 0) == (1, None)
-    answer, error = invoke(cloud, name, 30)
+    assert invoke(cloud, name) == (1, None)
+    with ThreadPoolExecutor(1) as threads:
+        endless = threads.submit(invoke, cloud, name, str(tmp_path / "begun"))
+        until((tmp_path / "begun").exists)
+        clock.seconds += 49
+        time.sleep(0.6)
+        assert not endless.done()
+        clock.seconds += 1
+        answer, error = endless.result()
 
     assert error == "Unhandled"
-    assert answer["errorMessage"].endswith("Task timed out after 1.00 seconds")
-    assert invoke(cloud, name, 0) == (1, None)
+    assert answer["errorMessage"].endswith("Task timed out after 50.00 seconds")
+    assert invoke(cloud, name) == (1, None)
 
 
 def test_a_process_that_exits_is_reported(cloud: Cloud) -> None:
@@ -154,7 +169,7 @@ def test_a_function_over_its_memory_is_killed(cloud: Cloud) -> None:
         import time
         def handle(event, context):
             held = bytes(300_000_000).replace(b"\\0", b"1")
-            time.sleep(5)
+            time.sleep(50)
         """,
         MemorySize=128,
     )
@@ -220,16 +235,27 @@ def test_an_embedded_metric_becomes_a_metric(cloud: Cloud) -> None:
     assert sum(point["Sum"] for point in found["Datapoints"]) == 7
 
 
-def test_reserved_concurrency_throttles_what_is_beyond_it(cloud: Cloud) -> None:
+def test_reserved_concurrency_throttles_what_is_beyond_it(cloud: Cloud, tmp_path: Path) -> None:
     """Configuring reserved concurrency for a function."""
-    name = make_function(cloud, "import time\ndef handle(event, context): time.sleep(1)")
+    begun, may_end = tmp_path / "begun", tmp_path / "may end"
+    name = make_function(
+        cloud,
+        f"""
+        import os, time
+        def handle(event, context):
+            open({str(begun)!r}, "w").close()
+            while not os.path.exists({str(may_end)!r}):
+                time.sleep(0.02)
+        """,
+    )
     cloud.client("lambda").put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
     first = threading.Thread(target=invoke, args=(cloud, name))
     first.start()
-    time.sleep(0.4)
+    until(begun.exists)
 
     with pytest.raises(ClientError, match="Rate Exceeded") as throttled:
         invoke(cloud, name)
+    may_end.touch()
     first.join()
     assert throttled.value.response["Error"]["Code"] == "TooManyRequestsException"
     assert throttled.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
@@ -248,7 +274,6 @@ def test_without_a_limit_invocations_run_at_once(cloud: Cloud, tmp_path: Path) -
                 time.sleep(0.02)
             return "met"
         """,
-        Timeout=30,
     )
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(lambda event: invoke(cloud, name, event), ("a", "b")))
