@@ -22,13 +22,25 @@ Change = Callable[[Bytes], Bytes]
 """Turns n values of one length, one a row, into n values of another length."""
 
 
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Give a column of text or bytes in one piece and in Arrow's usual layout, in whichever it came.
+
+    >>> plain(pa.chunked_array([["a"], [None]], pa.large_string()).dictionary_encode()).type
+    DataType(string)
+    """
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    kind = whole.type.value_type if pa.types.is_dictionary(whole.type) else whole.type
+    usual = pa.binary() if pa.types.is_binary(kind) or kind in (pa.large_binary(), pa.binary_view()) else pa.string()
+    return whole if whole.type == usual else whole.cast(usual)
+
+
 def changed(column: pa.Array | pa.ChunkedArray, change: Change) -> pa.Array:
-    """Change the values of a column of text or bytes; the column stays of its type.
+    """Change the values of a column of text or bytes, which come as `plain` gives them.
 
     >>> changed(pa.array(["ab", None, "c", "ab", ""]), lambda some: some[:, ::-1]).to_pylist()
     ['ba', None, 'c', 'ba', '']
     """
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = plain(column)
     values, places = distinct(whole.view(pa.binary()))
     found, order = by_length(values, change)
     if places is None:

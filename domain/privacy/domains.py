@@ -59,7 +59,19 @@ def one(value: str, domain: Domain) -> str:
     text = unicodedata.normalize("NFKC", value).strip()
     if domain.ignores_case:
         text = unicodedata.normalize("NFKC", text.casefold())
-    if domain.is_phone:
-        text = PUNCTUATION.sub("", text)
-        text = f"+{text[2:]}" if text.startswith("00") else text
-    return text
+    return dialled(text) if domain.is_phone else text
+
+
+def dialled(text: str) -> str:
+    """Write a phone number without its punctuation, in the digits of ASCII.
+
+    What has letters or no digit is no number: without them others would be the same, so it stays as it is.
+
+    >>> dialled("\u0660\u0661-\u0667"), dialled("n/a"), dialled("1-800-FLOWERS")
+    ('017', 'n/a', '1-800-FLOWERS')
+    """
+    digits = "".join(str(unicodedata.decimal(each, each)) for each in text)
+    bare = PUNCTUATION.sub("", digits)
+    if any(map(str.isalpha, text)) or not bare.strip("+"):
+        return text
+    return f"+{bare[2:]}" if bare.startswith("00") else bare

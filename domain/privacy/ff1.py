@@ -45,6 +45,8 @@ class Ff1:
 
     def _each(self, digits: Bytes, *, opening: bool) -> Bytes:
         cipher = Cipher.of(self, digits.shape[1])
+        if (largest := int(digits.max(initial=0))) >= self.radix:
+            raise UnusableDomain(f"a digit is {largest}; those of {self.radix} go up to {self.radix - 1}")
         done = np.empty(digits.shape, np.uint8)
         for start in range(0, len(digits), ROWS):
             done[start : start + ROWS] = cipher.run(digits[start : start + ROWS], opening=opening)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.privacy.columns import plain
 from domain.privacy.domains import Domain, one
 
 PLAIN = r"^[!-~]([ -~]*[!-~])?$"
@@ -17,7 +18,7 @@ def normalised(column: pa.Array | pa.ChunkedArray, domain: Domain) -> pa.Array:
     >>> normalised(pa.array([" Ann@Example.net", None, ""]), Domain("email", ignores_case=True)).to_pylist()
     ['ann@example.net', None, '']
     """
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = plain(column)
     if domain.is_phone:
         return rewritten(whole, pa.repeat(pa.scalar(True), len(whole)), domain)
     odd = pc.fill_null(pc.invert(pc.match_substring_regex(whole, PLAIN)), False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TypeAlias, TypeVar
@@ -14,12 +14,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.privacy import spelling
 from domain.privacy.aes import block, doubled, xor
-from domain.privacy.columns import changed
+from domain.privacy.columns import changed, plain
 from domain.privacy.keyring import FIELDS, SEALED_BYTES, SUBJECTS, DataKey, Keyring, KeyUnavailable, SubjectKey
 from domain.privacy.siv import NotAuthentic
 
 SEALED, SHREDDABLE, WRAPPED = "s", "k", "w"
-SALT, NONCE, KEY_ID, KEY_BYTES = 12, 12, 8, 32
+SALT, NONCE, KEY_ID, KEY_BYTES, TAG = 12, 12, 8, 32, 16
+OWN_VERSION = 1
 BINARY = SEALED_BYTES[:1]
 """Stands before sealed bytes where a column holds bytes."""
 
@@ -39,7 +40,7 @@ def sealed(column: Chunk, key: DataKey, context: str) -> pa.Array:
         else salt + (nonce := nonces[row * NONCE : (row + 1) * NONCE]) + encrypt(nonce, text, about)
         for row, text in enumerate(texts)
     ]
-    return written(found, column.type, SEALED, key.version)
+    return written(found, plain(column).type, SEALED, key.version)
 
 
 def shredded(column: Chunk, subjects: Chunk, keys: Mapping[str, SubjectKey], context: str) -> pa.Array:
@@ -52,7 +53,7 @@ def shredded(column: Chunk, subjects: Chunk, keys: Mapping[str, SubjectKey], con
         id, encrypt, about = ciphers[subject]
         nonce = nonces[start : start + NONCE]
         found.append(None if text is None else b"".join((id, nonce, encrypt(nonce, text, about))))
-    return written(found, column.type, SHREDDABLE, 1)
+    return written(found, plain(column).type, SHREDDABLE, OWN_VERSION)
 
 
 def own(keys: Mapping[str, SubjectKey], subject: str, context: str) -> tuple[bytes, Encrypt, bytes]:
@@ -65,7 +66,7 @@ def own(keys: Mapping[str, SubjectKey], subject: str, context: str) -> tuple[byt
 def unsealed(text: T, ring: Keyring, context: str) -> T:
     """Open one sealed value; raise KeyUnavailable if its key is gone, NotAuthentic if it is not of this field."""
     key = ring.version(FIELDS, spelling.version_of(as_text(text), SEALED))
-    raw = raw_of(text)
+    raw = raw_of(text, SEALED, SALT)
     salt, nonce, rest = raw[:SALT], raw[SALT : SALT + NONCE], raw[SALT + NONCE :]
     return like(text, decrypted(derived(key.material, salt), nonce, rest, bound(key, context)))
 
@@ -77,14 +78,14 @@ def is_sealed(payload: bytes) -> bool:
 
 def subject_key_id(text: str) -> bytes:
     """Read which key of its subject sealed a value."""
-    spelling.version_of(text, SHREDDABLE)
-    return raw_of(text)[:KEY_ID]
+    return raw_of(text, SHREDDABLE, KEY_ID)[:KEY_ID]
 
 
 def unshredded(text: str, key: SubjectKey, context: str) -> str:
     """Open one value with its subject's key; raise NotAuthentic if it is not of this subject and field."""
-    spelling.version_of(text, SHREDDABLE)
-    raw = raw_of(text)
+    raw = raw_of(text, SHREDDABLE, KEY_ID)
+    if spelling.version_of(text, SHREDDABLE) != OWN_VERSION or raw[:KEY_ID] != key.id:
+        raise NotAuthentic("a sealed value was changed, or is of another field, subject or key")
     nonce, rest = raw[KEY_ID : KEY_ID + NONCE], raw[KEY_ID + NONCE :]
     return decrypted(key.material, nonce, rest, owned(key, context)).decode()
 
@@ -99,7 +100,7 @@ def wrapped(key: SubjectKey, ring: Keyring, subject: str) -> str:
 
 def unwrapped(text: str, id: bytes, ring: Keyring, subject: str) -> SubjectKey:
     """Open a subject's key that was kept in a table."""
-    key, raw = ring.version(SUBJECTS, spelling.version_of(text, WRAPPED)), raw_of(text)
+    key, raw = ring.version(SUBJECTS, spelling.version_of(text, WRAPPED)), raw_of(text, WRAPPED, 0)
     about = bound(key, wrapping(SubjectKey(id, b""), subject))
     return SubjectKey(id, decrypted(key.material, raw[:NONCE], raw[NONCE:], about))
 
@@ -155,8 +156,7 @@ def wrapping(key: SubjectKey, subject: str) -> str:
 
 def as_bytes(column: Chunk) -> list[bytes | None]:
     """Give a column's values as bytes."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return whole.view(pa.binary()).to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
+    return plain(column).view(pa.binary()).to_pylist()  # type: ignore[no-any-return]  # pyarrow is untyped
 
 
 def written(values: list[bytes | None], kind: pa.DataType, letter: str, version: int) -> pa.Array:
@@ -172,10 +172,12 @@ def as_text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.removeprefix(BINARY).decode("ascii", "replace")
 
 
-def raw_of(value: str | bytes) -> bytes:
-    """Read the bytes of a sealed value."""
-    body = as_text(value).partition(".")[2]
-    return urlsafe_b64decode(body + "=" * (-len(body) % 4))
+def raw_of(value: str | bytes, letter: str, head: int) -> bytes:
+    """Read the bytes of a sealed value; raise NotAuthentic if a head, a nonce and a tag are not all there."""
+    raw = spelling.raw(as_text(value), letter)
+    if len(raw) < head + NONCE + TAG:
+        raise NotAuthentic("a sealed value was cut off")
+    return raw
 
 
 def like(value: T, plain: bytes) -> T:

@@ -12,7 +12,8 @@ from domain.privacy.aes import Bytes
 from domain.privacy.siv import items
 
 SPELLED = re.compile(r"([a-z])(\d{1,9})\.([A-Za-z0-9_-]*)")
-STANDARD = bytes.maketrans(b"-_", b"+/")
+STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
+"""To base64 as Python reads it; what only that has becomes what neither has."""
 
 
 class NotSpelled(ValueError):
@@ -36,8 +37,13 @@ def spelled(values: Bytes, letter: str, version: int) -> Bytes:
 
 
 def read(rows: Bytes, head: int) -> Bytes:
-    """Read rows of ASCII as the bytes that they stand for, after a head of so many characters."""
+    """Read rows of ASCII as the bytes that they stand for, after a head of so many characters.
+
+    Bytes have one spelling: bits that stand for none of them must be nought, or a changed text would be read as well.
+    """
     count, width = len(rows), rows.shape[1] - head
+    if not width or width % 4 == 1:
+        raise NotSpelled(f"a text of {width} characters is not base64url")
     whole = -(-width // 4) * 4
     padded = np.full((count, whole), ord("A"), np.uint8)
     items(padded[:, :width])[:] = items(rows[:, head:])
@@ -45,7 +51,21 @@ def read(rows: Bytes, head: int) -> Bytes:
         text = a2b_base64(padded.tobytes().translate(STANDARD), strict_mode=True)
     except ValueError as error:
         raise NotSpelled(f"a text is not base64url: {error}") from error
-    return np.frombuffer(text, np.uint8).reshape(count, whole // 4 * 3)[:, : width * 6 // 8]
+    found = np.frombuffer(text, np.uint8).reshape(count, whole // 4 * 3)
+    if found[:, width * 6 // 8 :].any():
+        raise NotSpelled("a text is not base64url as it is written here: its last character says too much")
+    return found[:, : width * 6 // 8]
+
+
+def raw(text: str, letter: str) -> bytes:
+    """Read the bytes of one text; raise NotSpelled for what this module would have written in another way.
+
+    >>> raw("s1.AAE", "s")
+    b'\\x00\\x01'
+    """
+    version_of(text, letter)
+    row = np.frombuffer(text.encode(), np.uint8)[None]
+    return read(row, text.index(".") + 1).tobytes()
 
 
 def version_of(text: str, letter: str) -> int:

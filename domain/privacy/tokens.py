@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from domain.privacy import spelling
 from domain.privacy.aes import Bytes
-from domain.privacy.columns import changed
+from domain.privacy.columns import changed, plain
 from domain.privacy.domains import HEAD, Domain
 from domain.privacy.ff1 import Ff1
 from domain.privacy.keyring import PRESERVED, TOKENS, DataKey, Keyring
@@ -48,7 +48,7 @@ def opened(column: pa.Array, key: DataKey, domain: Domain) -> pa.Array:
 
 def renewed(column: pa.Array | pa.ChunkedArray, ring: Keyring, domain: Domain) -> pa.Array:
     """Replace tokens of older keys by those of the newest; what is not a token yet becomes one."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = plain(column)
     newest = ring.newest(TOKENS)
     is_token = pc.fill_null(pc.match_substring_regex(whole, BEGINS), False)
     is_new = pc.fill_null(pc.starts_with(whole, f"{TOKEN}{newest.version}."), False)
@@ -59,7 +59,7 @@ def renewed(column: pa.Array | pa.ChunkedArray, ring: Keyring, domain: Domain) -
 
 def by_version(column: pa.Array | pa.ChunkedArray, change: Callable[[pa.Array, int], pa.Array]) -> pa.Array:
     """Change tokens key by key; raise NotSpelled for what is no token."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = plain(column)
     said = pc.struct_field(pc.extract_regex(whole, HEAD), "version")
     if said.null_count > whole.null_count:
         odd = whole.filter(pc.and_(pc.is_null(said), pc.is_valid(whole)))
@@ -89,7 +89,7 @@ def preserved(column: pa.Array | pa.ChunkedArray, ring: Keyring, domain: Domain)
 
 def restored(column: pa.Array | pa.ChunkedArray, ring: Keyring, domain: Domain) -> pa.Array:
     """Undo `preserved`; digits carry no proof, so other digits give wrong ones without a complaint."""
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = plain(column)
     mask = pc.fill_null(pc.match_substring_regex(whole, NUMBER), False)
     ff1 = format_cipher(ring, domain)
     tokens = pc.and_(pc.invert(mask), pc.is_valid(whole))

@@ -109,3 +109,9 @@ def test_more_texts_than_are_taken_at_once_come_back_and_none_is_another() -> No
 def test_a_domain_that_can_be_tried_or_is_too_wide_is_refused(radix: int, length: int) -> None:
     with pytest.raises(UnusableDomain):
         Ff1(bytes(32), radix).seal(np.zeros((1, length), np.uint8))
+
+
+@pytest.mark.parametrize(("radix", "digit"), [(10, 10), (2, 2), (36, 255)])
+def test_a_digit_that_the_radix_has_not_is_refused(radix: int, digit: int) -> None:
+    with pytest.raises(UnusableDomain, match=f"a digit is {digit}"):
+        Ff1(bytes(32), radix).seal(np.full((1, 20), digit, np.uint8))

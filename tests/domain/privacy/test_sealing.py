@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -94,3 +96,30 @@ def test_a_subjects_key_is_kept_wrapped_and_for_this_subject() -> None:
     assert key.material.hex() not in kept
     with pytest.raises(NotAuthentic):
         sealing.unwrapped(kept, key.id, RING, "t1.bob")
+
+
+def refused(opened: Callable[[str], object], text: str) -> bool:
+    """Change a sealed text everywhere, cut it off everywhere, and see it refused each time."""
+    changes = [text[:at] + letter + text[at + 1 :] for at in range(len(text)) for letter in "AZaz059-_+/= ."]
+    for changed in {*changes, *(text[:at] for at in range(len(text))), text + "A", text + "="} - {text}:
+        with pytest.raises((NotSpelled, NotAuthentic, KeyUnavailable)):
+            opened(changed)
+    return True
+
+
+@pytest.mark.parametrize("value", ["", "ab"])
+def test_what_was_changed_or_cut_off_anywhere_is_refused(value: str) -> None:
+    own = sealing.new_subject_key()
+    [sealed] = sealing.sealed(pa.array([value]), KEY, "a.b").to_pylist()
+    [shredded] = sealing.shredded(pa.array([value]), pa.array(["u"]), {"u": own}, "a.b").to_pylist()
+
+    assert refused(lambda text: sealing.unsealed(text, RING, "a.b"), sealed)
+    assert refused(lambda text: sealing.unshredded(text, own, "a.b"), shredded)
+    assert refused(lambda text: sealing.unwrapped(text, own.id, RING, "u"), sealing.wrapped(own, RING, "u"))
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())])
+def test_text_is_sealed_in_whichever_layout_it_comes(kind: pa.DataType) -> None:
+    found = sealing.sealed(pa.array(["red", None]).cast(kind), KEY, "a.b").to_pylist()
+
+    assert [each and sealing.unsealed(each, RING, "a.b") for each in found] == ["red", None]

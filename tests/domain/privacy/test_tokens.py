@@ -139,3 +139,52 @@ def test_distinct_values_are_changed_once() -> None:
     assert sum(rows) == 10
     assert changed(varied, counted).equals(varied)  # type: ignore[arg-type]
     assert sum(rows) == 10 + 4 * SAMPLE
+
+
+LAYOUTS = {
+    "sliced": lambda column: pa.concat_arrays([column, column]).slice(len(column)),
+    "in chunks": lambda column: pa.chunked_array([column.slice(0, 1), column.slice(1)]),
+    "dictionary": lambda column: column.dictionary_encode(),
+    "large": lambda column: column.cast(pa.large_string()),
+    "view": lambda column: column.cast(pa.string_view()),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("values", [["u-1", None, "", "\u00fc", "u-1"], [], [None, None], ["same"] * 3])
+def test_a_value_has_its_token_in_whichever_layout_it_comes(layout: str, values: list[str | None]) -> None:
+    laid, plain = LAYOUTS[layout], column(*values)
+    found = tokens.tokenized(plain, RING, USER)
+
+    assert tokens.tokenized(laid(plain), RING, USER).equals(found)
+    assert tokens.revealed(laid(found), RING, USER).equals(plain)
+    assert tokens.renewed(laid(found), ROTATED, USER).equals(tokens.tokenized(plain, ROTATED, USER))
+    assert tokens.preserved(laid(plain), RING, ACCOUNT).equals(tokens.preserved(plain, RING, ACCOUNT))
+
+
+def test_a_column_of_nothing_stays_one() -> None:
+    assert tokens.tokenized(pa.nulls(2), RING, USER).to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize("value", ["", "a", "ab", "abc"])
+def test_a_token_that_was_changed_anywhere_is_refused(value: str) -> None:
+    [token] = tokens.tokenized(column(value), RING, USER).to_pylist()
+    changes = [token[:at] + letter + token[at + 1 :] for at in range(len(token)) for letter in "AZaz059-_+/= ."]
+    cut = [token[:at] for at in range(len(token))] + [token + more for more in ("A", "=", "==", " ")]
+
+    for changed_token in {*changes, *cut} - {token}:
+        with pytest.raises((NotSpelled, NotAuthentic, KeyUnavailable)):
+            tokens.revealed(column(changed_token), RING, USER)
+
+
+@pytest.mark.parametrize("values", [("n/a", "unknown", "-", ""), ("1-800-FLOWERS", "1-800-LAWYERS", "1800")])
+def test_what_is_no_phone_number_is_not_taken_for_another(values: tuple[str, ...]) -> None:
+    assert len(tokens.tokenized(column(*values), RING, PHONE).unique()) == len(values)
+
+
+def test_a_phone_number_is_the_same_in_all_digits_of_unicode() -> None:
+    found = tokens.tokenized(
+        column("0170 123", "\uff10\uff11\uff17\uff10123", "\u0660\u0661\u0667\u0660123"), RING, PHONE
+    )
+
+    assert len(found.unique()) == 1
