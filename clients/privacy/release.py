@@ -165,7 +165,7 @@ class Wanted:
         if len(found) == len(self.planned):
             return found
         name, day = self.dataset.name, self.day.isoformat()
-        run = f"release-{name}-{day}-{self.epsilon:g}"
+        run = f"release-{name}-{day}-{ledger.spelled(self.epsilon)}"
         have_run(JOB, {"--dataset": name, "--epsilon": repr(self.epsilon), "--day": day, "--run": run})
         return self.answers()
 

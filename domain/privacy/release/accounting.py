@@ -10,6 +10,7 @@ from statistics import NormalDist
 NORMAL = NormalDist()
 STEPS = 100  # halvings: to the last bit of a double
 LARGEST_ORDER = 1e9
+SMALLEST_LOG = -700.0  # of an order's distance from 1: a double still holds it
 
 
 def laplace_scale(l1: float, epsilon: float) -> float:
@@ -50,7 +51,7 @@ def gaussian_delta(l2: float, scale: float, epsilon: float) -> float:
     0.126937
     """
     half, tilt = l2 / (2 * scale), epsilon * scale / l2
-    return NORMAL.cdf(half - tilt) - math.exp(epsilon + _log_cdf(-half - tilt))
+    return math.exp(_log_cdf(half - tilt)) - math.exp(epsilon + _log_cdf(-half - tilt))
 
 
 def analytic_gaussian_scale(l2: float, epsilon: float, delta: float) -> float:
@@ -106,16 +107,22 @@ def delta_of_zcdp(rho: float, epsilon: float) -> float:
     """
     if rho == 0:
         return 0.0
-    low, high = 1.0, LARGEST_ORDER  # the exponent's slope in alpha grows: halve it to its root
+    low, high = SMALLEST_LOG, math.log(LARGEST_ORDER)  # the exponent's slope in alpha grows: halve it to its root
     for _ in range(STEPS):
-        alpha = (low + high) / 2
-        if (2 * alpha - 1) * rho - epsilon + math.log1p(-1 / alpha) < 0:
-            low = alpha
+        middle = (low + high) / 2
+        beyond = math.exp(middle)
+        if (1 + 2 * beyond) * rho - epsilon + _log_share(beyond) < 0:
+            low = middle
         else:
-            high = alpha
-    alpha = high
-    exponent = (alpha - 1) * (alpha * rho - epsilon) + alpha * math.log1p(-1 / alpha) - math.log(alpha - 1)
+            high = middle
+    beyond = math.exp(high)
+    exponent = beyond * ((1 + beyond) * rho - epsilon + _log_share(beyond)) - math.log1p(beyond)
     return min(1.0, math.exp(min(exponent, 0.0)))
+
+
+def _log_share(beyond: float) -> float:
+    """Logarithm of 1 - 1 / alpha of an order, told by how far it is beyond 1: alpha itself would round to 1."""
+    return math.log1p(-1 / (1 + beyond)) if beyond > 1 else math.log(beyond) - math.log1p(beyond)
 
 
 @lru_cache

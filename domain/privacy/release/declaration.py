@@ -15,6 +15,12 @@ EXACT = 1 << 62
 """Sums must stay below this, so that they fit into 64 bits with their noise."""
 
 MORE_ROWS = 1000  # times as many as were guessed must still fit
+MOST_QUESTIONS = 99
+"""One transaction charges for all of them together: DynamoDB takes 100 actions, and one is the account's."""
+
+MOST_BINS = 10_000
+MOST_ROWS = 2_000
+"""An answer is one item of DynamoDB, 400 KB at most; what does not fit would be charged for and never kept."""
 
 
 class Kind(str, Enum):
@@ -146,25 +152,35 @@ def _check_dataset(dataset: Dataset) -> None:
     for field in ("row", "time"):
         value = getattr(dataset, field)
         _demand(value in columns, f"{at}.{field}", value, f"name a column of {dataset.table.full_name}")
-    for field in ("rows_per_subject", "groups_per_subject", "about", "epsilon"):
-        _demand(getattr(dataset, field) > 0, f"{at}.{field}", getattr(dataset, field), "it must be above 0")
+    for field in ("rows_per_subject", "groups_per_subject", "about"):
+        value = getattr(dataset, field)
+        _demand(isinstance(value, int) and value > 0, f"{at}.{field}", value, "it is a whole number above 0")
+    fix = "it is a finite number above 0"
+    _demand(math.isfinite(dataset.epsilon) and dataset.epsilon > 0, f"{at}.epsilon", dataset.epsilon, fix)
     fix = f"it must lie above 0 and below 1 / about = {1 / dataset.about:.1g}, or one person may be published whole"
     _demand(0 < dataset.delta < 1 / dataset.about, f"{at}.delta", dataset.delta, fix)
     _demand(bool(names) and len(set(names)) == len(names), f"{at}.questions", names, "give each a name of its own")
+    fix = f"a dataset has {MOST_QUESTIONS} at most: declare another"
+    _demand(len(names) <= MOST_QUESTIONS, f"{at}.questions", len(names), fix)
 
 
 def _check_question(question: Question, dataset: Dataset, columns: Mapping[str, Column]) -> None:
     at = f"{dataset.name}.{question.name}"
-    _demand(question.share > 0, f"{at}.share", question.share, "it must be above 0")
+    _demand(0 < question.share < math.inf, f"{at}.share", question.share, "it is a finite number above 0")
+    _demand(question.within > 0, f"{at}.within", question.within, "it must be above 0")
+    _demand(len(set(question.by)) == len(question.by), f"{at}.by", question.by, "name each column once")
     for name in question.by:
         fix = "group by a column of the table that names nobody"
         _demand(name in columns and name != dataset.subject, f"{at}.by", name, fix)
     for key in question.keys or ():
         _demand(len(key) == len(question.by), f"{at}.keys", key, f"a key has {len(question.by)} parts, as `by` has")
+        _demand(all(isinstance(part, str) for part in key), f"{at}.keys", key, "write each part as text")
     if question.keys is not None:
         _demand(len(set(question.keys)) == len(question.keys) > 0, f"{at}.keys", question.keys, "name each key once")
     if question.kind is not Kind.COUNT:
         _check_column(question, dataset, columns, at)
+    rows = len(question.keys or ((),)) * (question.bins + 2 if question.kind is Kind.HISTOGRAM else 1)
+    _demand(rows <= MOST_ROWS, f"{at}.keys", rows, f"an answer has {MOST_ROWS:,} rows at most: take fewer keys or bins")
 
 
 def _check_column(question: Question, dataset: Dataset, columns: Mapping[str, Column], at: str) -> None:
@@ -175,9 +191,10 @@ def _check_column(question: Question, dataset: Dataset, columns: Mapping[str, Co
     _demand(all(map(math.isfinite, span)) and span[0] < span[1], f"{at}.lower and upper", span, "bounds are public")
     if question.kind in BINNED:
         _demand(0 < question.quantile < 1, f"{at}.quantile", question.quantile, "it lies between 0 and 1")
-        _demand(question.bins >= 1, f"{at}.bins", question.bins, "say into how many bins the span is cut")
+        fix = f"say into how many bins the span is cut, {MOST_BINS:,} at most"
+        _demand(isinstance(question.bins, int) and 1 <= question.bins <= MOST_BINS, f"{at}.bins", question.bins, fix)
         return
-    _demand(question.step > 0, f"{at}.step", question.step, "it must be above 0")
+    _demand(0 < question.step < math.inf, f"{at}.step", question.step, "it is a finite number above 0")
     largest = max(abs(span[0]), abs(span[1]), span[1] - span[0]) / question.step
     largest = largest**2 if question.kind is Kind.VARIANCE else largest
     _demand(
@@ -189,7 +206,20 @@ def _check_column(question: Question, dataset: Dataset, columns: Mapping[str, Co
 
 
 def canonical(question: Question) -> dict[str, Any]:
-    """Spell a question so that two that ask the same are spelled the same: by what is asked, not what it is called."""
-    left_out = {"name", "share", "within"}
-    found = {name: getattr(question, name) for name in question.__slots__ if name not in left_out}
-    return {**found, "kind": question.kind.value}
+    """Spell a question so that two that ask the same are spelled the same: by what is asked, not how it is declared.
+
+    >>> one = Question(name="a", kind=Kind.SUM, column="x", upper=5, quantile=0.9)
+    >>> canonical(one) == canonical(Question(name="b", kind=Kind.SUM, column="x", upper=5.0, share=2.0))
+    True
+    """
+    found: dict[str, Any] = {"kind": question.kind.value, "by": question.by}
+    found["keys"] = None if question.keys is None else sorted(question.keys)
+    if question.kind is not Kind.COUNT:
+        found |= {"column": question.column, "lower": question.lower + 0.0, "upper": question.upper + 0.0}
+    if question.kind in SUMMED:
+        found["step"] = float(question.step)
+    if question.kind in BINNED:
+        found["bins"] = question.bins
+    if question.kind is Kind.QUANTILE:
+        found["quantile"] = question.quantile
+    return found

@@ -95,7 +95,17 @@ def digest(planned: Plan, day: date) -> str:
 
 def place(dataset: Dataset, day: date, epsilon: float) -> str:
     """Say where in the lake's bucket a release is published."""
-    return f"published/releases/{dataset.name}/{day}/{epsilon:g}.json"
+    return f"published/releases/{dataset.name}/{day}/{spelled(epsilon)}.json"
+
+
+def spelled(epsilon: float) -> str:
+    """Write an epsilon as a person does, and no two the same.
+
+    >>> spelled(2.0), spelled(0.1234567)
+    ('2', '0.1234567')
+    """
+    short = f"{epsilon:g}"
+    return short if float(short) == epsilon else repr(epsilon)
 
 
 def item(name: str) -> str:

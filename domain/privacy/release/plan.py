@@ -96,12 +96,12 @@ def plan(dataset: Dataset, question: Question, loss: float) -> Plan:
     Delta goes with the loss: half of the dataset's is for finding groups, and the whole budget spends all of it.
     """
     loss = math.floor(loss * LOSS_UNIT) / LOSS_UNIT
-    if not loss:
+    delta = dataset.delta / 2 * loss / total_loss(dataset) if question.selects else 0.0
+    delta = math.floor(delta * DELTA_UNIT) / DELTA_UNIT
+    if not loss or (question.selects and not delta):
         raise RefusedRelease(
             "epsilon", epsilon_of(dataset, loss), f"it leaves nothing for {question.name}: ask for more"
         )
-    delta = dataset.delta / 2 * loss / total_loss(dataset) if question.selects else 0.0
-    delta = math.floor(delta * DELTA_UNIT) / DELTA_UNIT
     rest = loss * (1 - SELECTING) if question.selects else loss
     found = [_selecting(dataset, loss * SELECTING, delta)] if question.selects else []
     bounds = _bounds(question, dataset.rows_per_subject)

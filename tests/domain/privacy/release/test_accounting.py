@@ -88,3 +88,23 @@ def test_pure_losses_turn_into_rho_as_the_papers_say() -> None:
     assert losses.epsilon_of_choice(0.5**2 / 8) == pytest.approx(0.5)
     assert losses.laplace_scale(3, 0.25) == 12
     assert losses.gaussian_scale(2, 0.02) == 10
+
+
+@pytest.mark.parametrize(("rho", "epsilon"), [(40.0, 0.0), (46.5, 1e-6), (600.0, 0.5), (351.0, 117.5)])
+def test_a_loss_that_hides_nothing_is_reckoned_too(rho: float, epsilon: float) -> None:
+    assert losses.delta_of_zcdp(rho, epsilon) == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("epsilon", [40.0, 150.0, 900.0])
+def test_a_large_epsilon_is_turned_into_rho_and_back(epsilon: float) -> None:
+    rho = losses.rho_of_epsilon(epsilon, 1e-9)
+
+    assert losses.epsilon_of_zcdp(rho, 1e-9) == pytest.approx(epsilon, rel=1e-6)
+    assert losses.delta_of_zcdp(rho * 1.001, epsilon) > 1e-9
+
+
+def test_the_analytic_scale_holds_for_the_smallest_delta() -> None:
+    # Reckoned with 60 digits (mpmath): the difference of two nearly equal probabilities is all that there is.
+    assert losses.analytic_gaussian_scale(
+        0.03172076309084347, 79.58940706613573, 6.203202691546402e-12
+    ) == pytest.approx(0.004176452943340121, rel=1e-12)

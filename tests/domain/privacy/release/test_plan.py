@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.privacy.release import ledger
-from domain.privacy.release.declaration import Accounting, Kind, RefusedRelease, canonical, check
+from domain.privacy.release.declaration import Accounting, Kind, Question, RefusedRelease, canonical, check
 from domain.privacy.release.plan import (
     LOSS_UNIT,
     Plan,
@@ -176,6 +177,19 @@ WRONG: list[tuple[dict[str, object], dict[str, object], str]] = [
     ({}, {"by": ("device",), "keys": (("a", "b"),)}, "any.any.keys"),
     ({}, {"by": ("device",), "keys": (("a",), ("a",))}, "any.any.keys"),
     ({}, {"share": 0.0}, "any.any.share is 0.0"),
+    ({"epsilon": math.inf}, {}, "any.epsilon is inf"),
+    ({"epsilon": math.nan}, {}, "any.epsilon is nan"),
+    ({"rows_per_subject": 1.5}, {}, "any.rows_per_subject is 1.5"),
+    ({"groups_per_subject": math.inf}, {}, "any.groups_per_subject is inf"),
+    ({}, {"share": math.inf}, "any.any.share is inf"),
+    ({}, {"within": math.nan}, "any.any.within is nan"),
+    ({}, {"step": math.inf}, "any.any.step is inf"),
+    ({}, {"by": ("device", "device")}, "any.any.by is"),
+    ({}, {"by": ("events",), "keys": ((1,),)}, "any.any.keys"),
+    ({}, {"by": ("country",), "keys": tuple((str(number),) for number in range(2001))}, "any.any.keys is 2001"),
+    ({}, {"kind": Kind.HISTOGRAM, "bins": 1.5}, "any.any.bins is 1.5"),
+    ({}, {"kind": Kind.QUANTILE, "bins": 10**9}, "any.any.bins is 1000000000"),
+    ({}, {"kind": Kind.HISTOGRAM, "bins": 1999}, "any.any.keys is 2001"),
     ({}, {"kind": Kind.HISTOGRAM}, "any.any.bins is 0"),
     ({}, {"kind": Kind.QUANTILE, "bins": 4, "quantile": 1.0}, "any.any.quantile is 1.0"),
 ]
@@ -194,3 +208,62 @@ def test_a_plan_says_all_that_an_answer_depends_on() -> None:
 
     assert isinstance(first, Plan)
     assert first.loss == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("accounting", Accounting)
+@pytest.mark.parametrize("whole", [4.0, 60.0, 1000.0])
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-9, 1e-6, 1e-3, 1.0])
+def test_any_epsilon_is_planned_with_noise_or_refused(accounting: Accounting, whole: float, epsilon: float) -> None:
+    dataset = any_dataset(any_question(Kind.COUNT, by=("country",)), epsilon=whole, accounting=accounting)
+    try:
+        [planned] = plans(dataset, epsilon)
+    except RefusedRelease as refused:
+        assert "leaves nothing" in str(refused)
+        return
+
+    assert all(0 < part.scale < math.inf for part in planned.parts)
+    assert 0 < planned.part("subjects").delta <= dataset.delta
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (any_question(Kind.SUM), any_question(Kind.SUM, lower=0, upper=60, step=1)),
+        (any_question(Kind.SUM), any_question(Kind.SUM, lower=-0.0, quantile=0.9, bins=7)),
+        (any_question(Kind.COUNT), any_question(Kind.COUNT, upper=9.0, step=0.5, bins=3)),
+        (any_question(Kind.HISTOGRAM), any_question(Kind.HISTOGRAM, step=3.0, quantile=0.1)),
+        (
+            any_question(Kind.COUNT, by=("country",), keys=(("DE",), ("FR",))),
+            any_question(Kind.COUNT, by=("country",), keys=(("FR",), ("DE",))),
+        ),
+    ],
+)
+def test_a_question_asked_in_other_words_gets_the_stored_answer(one: Question, other: Question) -> None:
+    said = [ledger.digest(plans(any_dataset(each), 1.0)[0], date(2026, 3, 1)) for each in (one, other)]
+
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(("each", "times"), [(0.1, 10), (0.1, 3), (0.3, 3), (0.19, 3), (0.7, 7)])
+def test_small_charges_add_up_to_the_whole_and_to_no_more(each: float, times: int) -> None:
+    whole = round(each * times, 9)
+    dataset = any_dataset(*KINDS, epsilon=whole, accounting=Accounting.APPROXIMATE)
+    spent = ledger.Units()
+    for _ in range(times):
+        spent += ledger.charge(plans(dataset, each))
+        assert spent <= ledger.budget(dataset)
+
+    assert not spent + ledger.charge(plans(dataset, each)) <= ledger.budget(dataset)
+
+
+def test_releases_at_two_epsilons_have_two_places() -> None:
+    dataset, day = any_dataset(any_question(Kind.COUNT)), date(2026, 3, 1)
+
+    assert ledger.place(dataset, day, 0.1234567) != ledger.place(dataset, day, 0.1234568)
+    assert ledger.place(dataset, day, 2.0).endswith("/2.json")
+
+
+def test_no_more_questions_are_declared_than_one_transaction_charges_for() -> None:
+    check([any_dataset(*(any_question(Kind.COUNT, name=str(number)) for number in range(99)))])
+    with pytest.raises(RefusedRelease, match=r"any\.questions is 100"):
+        check([any_dataset(*(any_question(Kind.COUNT, name=str(number)) for number in range(100)))])
