@@ -98,7 +98,7 @@ def glue_run(cloud: Cloud, job: str, run: str) -> Any:
     return cloud.client("glue").get_job_run(JobName=job, RunId=run)["JobRun"]
 
 
-def finished_glue_run(cloud: Cloud, job: str, run: str, seconds: float = 90) -> Any:
+def finished_glue_run(cloud: Cloud, job: str, run: str, seconds: float = 300) -> Any:
     """Wait for a run's end; return its description."""
     ended = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"}
     return until(lambda: (found := glue_run(cloud, job, run))["JobRunState"] in ended and found, seconds)
@@ -191,7 +191,7 @@ def processing_request(cloud: Cloud, program: str, *arguments: str, **more: Any)
     return request
 
 
-def finished_job(cloud: Cloud, kind: str, name: str, seconds: float = 60) -> Any:
+def finished_job(cloud: Cloud, kind: str, name: str, seconds: float = 300) -> Any:
     """Wait for the end of a SageMaker job of a kind (training, processing, transform); return its description."""
     title = kind.title()
     describe = getattr(cloud.client("sagemaker"), f"describe_{kind}_job")
@@ -220,7 +220,7 @@ def execute(cloud: Cloud, machine: str, given: Any = None, **settings: Any) -> s
     return str(started["executionArn"])
 
 
-def finished_execution(cloud: Cloud, execution: str, seconds: float = 90) -> Any:
+def finished_execution(cloud: Cloud, execution: str, seconds: float = 300) -> Any:
     """Wait for the end of an execution; return its description."""
     describe = cloud.client("stepfunctions").describe_execution
     return until(lambda: (found := describe(executionArn=execution))["status"] != "RUNNING" and found, seconds)

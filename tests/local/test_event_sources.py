@@ -30,6 +30,7 @@ from tests.local.builders import (
     make_queue,
     make_stream,
     map_stream,
+    meeting,
     messages,
     noted,
     put,
@@ -48,16 +49,6 @@ def notes(tmp_path: Path) -> Path:
 
 def flat(notes: Path) -> list[str]:
     return [text for batch in noted(notes) for text in batch]
-
-
-def meeting(place: Path, name: str) -> str:
-    """Return lines of a handler that wait until another has begun too; one that comes twice is no other."""
-    place.mkdir()
-    return textwrap.dedent(f"""
-    open(os.path.join({str(place)!r}, {name}), "w").close()
-    while len(os.listdir({str(place)!r})) < 2:
-        time.sleep(0.02)
-    """)
 
 
 def numbered(count: int, start: int = 0) -> list[str]:

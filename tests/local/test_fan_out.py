@@ -53,7 +53,7 @@ def test_a_registered_consumer_is_read_as_its_stream_is(hurried: Cloud, notes: P
         EventSourceArn=consumer, FunctionName=function, StartingPosition="TRIM_HORIZON"
     )
     put(hurried, stream, *map(str, range(30)), key="user")
-    until(lambda: sum(map(len, noted(notes))) == 30, seconds=30)
+    until(lambda: sum(map(len, noted(notes))) == 30)
 
     assert made["EventSourceArn"] == consumer
     assert [data for batch in noted(notes) for data in batch] == list(map(str, range(30)))
@@ -87,7 +87,7 @@ def test_a_consumer_reads_its_own_bytes_and_leaves_the_stream_s_to_others(
         FunctionName=counting_function(cloud, notes),
         StartingPosition="TRIM_HORIZON",
     )
-    until(lambda: counted(notes) == 8, seconds=20)
+    until(lambda: counted(notes) == 8)
 
     assert shard._read_bytes.taken == shared
 
@@ -104,7 +104,7 @@ def test_a_consumer_s_mapping_keeps_to_two_megabytes_a_second(cloud: Cloud, note
         StartingPosition="TRIM_HORIZON",
         BatchSize=1,
     )
-    until(lambda: counted(notes) == 7, seconds=30)
+    until(lambda: counted(notes) == 7)
 
     assert time.monotonic() - began >= 1.8  # 7 MB: one second's worth is saved up, one record may be owed
 
@@ -146,7 +146,7 @@ def test_a_template_can_register_a_consumer_and_map_it(hurried: Cloud, notes: Pa
     cloudformation, name = hurried.client("cloudformation"), any_name("fan-out")
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps({"Resources": resources}))
     put(hurried, stream, *map(str, range(30)), key="user")
-    until(lambda: sum(map(len, noted(notes))) == 30, seconds=30)
+    until(lambda: sum(map(len, noted(notes))) == 30)
 
     [mapping] = hurried.client("lambda").list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     assert f"{stream_arn(stream)}/consumer/mine:" in mapping["EventSourceArn"]

@@ -143,7 +143,7 @@ def test_a_stopped_run_ends_its_process_and_makes_room_for_the_next(cloud: Cloud
     job = make_glue_job(cloud, SLEEPING, ExecutionProperty={"MaxConcurrentRuns": 1})
     first = start_glue_job(cloud, job)
     output = cloud.state / "glue" / job / first / "output.log"
-    until(lambda: output.is_file() and "pid" in output.read_text(), 30)
+    until(lambda: output.is_file() and "pid" in output.read_text())
     with pytest.raises(ClientError, match="ConcurrentRunsExceededException"):
         start_glue_job(cloud, job)
     cloud.client("glue").batch_stop_job_run(JobName=job, JobRunIds=[first])

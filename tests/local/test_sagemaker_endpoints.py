@@ -84,7 +84,7 @@ def described(cloud: Cloud, name: str) -> Any:
 def settled(cloud: Cloud, name: str) -> Any:
     """Wait until an endpoint is neither being made nor updated; return its description."""
     moving = {"Creating", "Updating"}
-    return until(lambda: (found := described(cloud, name))["EndpointStatus"] not in moving and found, 40)
+    return until(lambda: (found := described(cloud, name))["EndpointStatus"] not in moving and found)
 
 
 def make_endpoint(cloud: Cloud, config: str) -> str:
@@ -266,7 +266,7 @@ def test_a_canary_rolls_back_when_an_alarm_rings(cloud: Cloud) -> None:
     }
     new = make_config(cloud, only=(make_model(cloud, weights="second"), 1.0))
     cloud.client("sagemaker").update_endpoint(EndpointName=name, EndpointConfigName=new, DeploymentConfig=policy)
-    until(lambda: served_by(cloud, name) == "second", 30)
+    until(lambda: served_by(cloud, name) == "second")
     both = {served_by(cloud, name) for _ in range(40)}
     watch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
     found = settled(cloud, name)
@@ -329,9 +329,9 @@ def test_invocations_are_counted_where_sagemaker_counts_them(cloud: Cloud, endpo
     for _ in range(7):
         ask(cloud, endpoint, "[1]", TargetVariant="sum")
 
-    until(lambda: _sum(cloud, endpoint, "Invocations", "sum") >= before + 7, 15)
-    until(lambda: _sum(cloud, endpoint, "ModelLatency", "sum") > 0, 15)
-    until(lambda: _sum(cloud, endpoint, "Invocation5XXErrors", "echo") >= 1, 15)  # the one broken on purpose
+    until(lambda: _sum(cloud, endpoint, "Invocations", "sum") >= before + 7)
+    until(lambda: _sum(cloud, endpoint, "ModelLatency", "sum") > 0)
+    until(lambda: _sum(cloud, endpoint, "Invocation5XXErrors", "echo") >= 1)  # the one broken on purpose
 
 
 def _sum(cloud: Cloud, endpoint: str, metric: str, variant: str) -> float:

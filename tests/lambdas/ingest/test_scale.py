@@ -99,8 +99,8 @@ def test_a_hot_shard_is_split_and_every_record_arrives_once_and_in_the_order_of_
     assert sender.refused > 0
     assert (answer["shards"], answer["target"]) == (1, 2)
     assert open_shards(cloud, stream) == again["shards"] == 2
-    until(lambda: lag(cloud, mapping) == 0, seconds=30)
-    until(lambda: sum(map(len, delivered(notes).values())) >= 120 * KEYS, seconds=30)
+    until(lambda: lag(cloud, mapping) == 0)
+    until(lambda: sum(map(len, delivered(notes).values())) >= 120 * KEYS)
     assert delivered(notes) == sender.sent
 
 

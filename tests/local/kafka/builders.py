@@ -37,7 +37,7 @@ def make_cluster(cloud: Cloud) -> str:
     arn: str = cloud.client("kafka").create_cluster_v2(ClusterName=any_name("cluster"), Provisioned=PROVISIONED)[
         "ClusterArn"
     ]
-    until(lambda: state(cloud, arn) == "ACTIVE", 60)
+    until(lambda: state(cloud, arn) == "ACTIVE")
     return arn
 
 
@@ -96,4 +96,4 @@ def noted(notes: Path) -> list[list[str]]:
 
 def handled(cloud: Cloud, mapping: str) -> None:
     """Wait until a mapping has handled all there is."""
-    until(lambda: lag(cloud, mapping) == 0, 30)
+    until(lambda: lag(cloud, mapping) == 0)

@@ -85,7 +85,7 @@ def test_a_serverless_cluster_is_a_broker_too_and_ends_when_it_is_deleted(cloud:
     kafka = cloud.client("kafka")
     asked = {"VpcConfigs": [{"SubnetIds": ["subnet-1"]}], "ClientAuthentication": AUTHENTICATION}
     arn = kafka.create_cluster_v2(ClusterName=any_name("cluster"), Serverless=asked)["ClusterArn"]
-    until(lambda: state(cloud, arn) == "ACTIVE", 60)
+    until(lambda: state(cloud, arn) == "ACTIVE")
     address = bootstrap(cloud, arn)
     kafka.delete_cluster(ClusterArn=arn)
 

@@ -217,7 +217,7 @@ def test_partitions_added_later_are_read_too(hurried: Cloud, cluster: str, notes
     handled(hurried, mapping)
     hurried.client("kafka").update_topic(ClusterArn=cluster, TopicName=topic, PartitionCount=2)
     send(bootstrap(hurried, cluster), topic, ["there"], partition=1)
-    until(lambda: noted(notes), 20)
+    until(lambda: noted(notes))
 
     assert noted(notes) == [["there"]]
 

@@ -57,7 +57,7 @@ def template(partitions: int) -> str:
 def test_a_stack_has_its_cluster_and_topic_and_takes_them_along(cloud: Cloud) -> None:
     stacks, kafka, name = cloud.client("cloudformation"), cloud.client("kafka"), any_name("stack")
     stacks.create_stack(StackName=name, TemplateBody=template(2))
-    until(lambda: status(stacks, name).endswith("COMPLETE"), 60)
+    until(lambda: status(stacks, name).endswith("COMPLETE"))
     outputs = {
         out["OutputKey"]: out["OutputValue"] for out in stacks.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
     }
@@ -70,10 +70,10 @@ def test_a_stack_has_its_cluster_and_topic_and_takes_them_along(cloud: Cloud) ->
     assert (subnet["CidrBlock"], subnet["AvailabilityZone"]) == ("10.9.0.0/24", "us-east-1a")
 
     stacks.update_stack(StackName=name, TemplateBody=template(5))
-    until(lambda: status(stacks, name) == "UPDATE_COMPLETE", 60)
+    until(lambda: status(stacks, name) == "UPDATE_COMPLETE")
     until(lambda: kafka.describe_topic(ClusterArn=cluster, TopicName="declared")["PartitionCount"] == 5)
     stacks.delete_stack(StackName=name)
-    until(lambda: not broker._listens(address), 30)
+    until(lambda: not broker._listens(address))
 
 
 def status(stacks: Any, name: str) -> str:
