@@ -8,9 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-from local.bootstrap import CannotBootstrap, bootstrap, exports
-from local.cloud import Cloud
-from local.server import CannotStart, serve
+from local import shell
+
+FORGOTTEN = shell.forget()  # before moto's modules make sessions, which a profile that is not there would fail
+
+from local.bootstrap import CannotBootstrap, bootstrap, exports  # noqa: E402
+from local.cloud import Cloud  # noqa: E402
+from local.server import CannotStart, serve  # noqa: E402
 
 
 def main() -> int:
@@ -45,7 +49,9 @@ def greet(cloud: Cloud, *, for_cdk: bool) -> None:
     print(f"laptop cloud ready at {cloud.endpoint} (state in {cloud.state})", flush=True)
     if for_cdk:
         bootstrap(cloud)
-        print(f"bootstrapped for the CDK; Ctrl-C ends it; in another shell:\n\n{exports(cloud)}\n", flush=True)
+        print(
+            f"bootstrapped for the CDK; Ctrl-C ends it; in another shell:\n\n{exports(cloud, FORGOTTEN)}\n", flush=True
+        )
 
 
 if __name__ == "__main__":

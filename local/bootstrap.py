@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 
 from local import processes
 from local.cloud import Cloud
@@ -40,13 +42,16 @@ def bootstrap(cloud: Cloud) -> None:
             raise CannotBootstrap(f"cdk bootstrap failed: {''.join(last)}; all it said is in {log.name}")
 
 
-def exports(cloud: Cloud) -> str:
-    """Write the two lines that point a shell's AWS clients at the cloud.
+def exports(cloud: Cloud, forgotten: Sequence[str] = ()) -> str:
+    """Write the two lines that point a shell's AWS clients at the cloud; one before them unsets what was `forgotten`.
 
-    pyiceberg reads and writes S3 by Arrow, which heeds no AWS_ENDPOINT_URL: its default catalogue is told the address.
+    pyiceberg reads and writes S3 by Arrow, which heeds no AWS_ENDPOINT_URL: its default catalogue is told the address,
+    and the region, for which it would ask AWS itself.
     """
     variables = cloud.environment()
-    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION")
-    others = " ".join(f"{name}={variables[name]}" for name in names)
-    iceberg = f"PYICEBERG_CATALOG__DEFAULT__TYPE=glue PYICEBERG_CATALOG__DEFAULT__S3__ENDPOINT={cloud.endpoint}"
-    return f"export AWS_ENDPOINT_URL={cloud.endpoint} {iceberg}\nexport {others}"
+    catalogue = {"TYPE": "glue", "S3__ENDPOINT": cloud.endpoint, "S3__REGION": cloud.region}
+    first = {"AWS_ENDPOINT_URL": variables.pop("AWS_ENDPOINT_URL")}
+    first |= {f"PYICEBERG_CATALOG__DEFAULT__{name}": value for name, value in catalogue.items()}
+    left = [name for name in forgotten if name not in (*first, *variables)]
+    said = [" ".join(f"{name}={shlex.quote(value)}" for name, value in line.items()) for line in (first, variables)]
+    return "\n".join([*([f"unset {' '.join(left)}"] if left else []), *(f"export {line}" for line in said)])

@@ -10,6 +10,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from local import shell
+
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
@@ -36,6 +38,8 @@ class Cloud:
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **shell.files(),
+            **shell.around_proxies(),
         }
 
     def client(self, service: str) -> Any:

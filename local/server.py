@@ -137,12 +137,13 @@ def _plain_service(environ: routes.Environ) -> str:
 
 
 def serve(cloud: Cloud, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then end every child process. Raises `CannotStart`."""
+    """Serve until SIGTERM, SIGINT or SIGHUP, then end every child process. Raises `CannotStart`."""
     _check_disk(cloud.state)
     listener = listen(cloud)
     stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+            signal.signal(number, lambda *_: stopped.set())
     try:
         ready()
         stopped.wait()

@@ -156,6 +156,8 @@ def _resolve(paths: Sequence[Path]) -> None:
         ",".join(PACKAGES),
         "--conf",
         "spark.ui.enabled=false",
+        "--conf",
+        f"spark.jars.ivy={_ivy()}",  # its own default follows the user's entry in passwd, not HOME
     ]
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "nothing.py")

@@ -17,37 +17,51 @@ import pytest
 OWN = Path(__file__).parents[2] / "node_modules" / ".bin"
 
 
-def start(path: str, state: Path) -> subprocess.Popen[str]:
+MISLEADING = {
+    "AWS_PROFILE": "nobody",
+    "AWS_SESSION_TOKEN": "somebody's",
+    "AWS_REGION": "eu-west-1",
+    "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+}
+
+
+def start(path: str, state: Path, **more: str) -> subprocess.Popen[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "local", "--port", str(port), "--state", str(state), "--bootstrap"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return subprocess.Popen(
-        command, env={**environment, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env={**environment, **more, "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
 @pytest.mark.slow
-def test_a_shell_that_exports_the_two_lines_finds_the_cloud_bootstrapped(tmp_path: Path) -> None:
+def test_a_shell_that_exports_the_two_lines_finds_the_cloud_bootstrapped_whatever_else_it_says(tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[default]\nregion = eu-west-1\nignore_configured_endpoint_urls = true\n")
     path = f"{OWN}{os.pathsep}{os.environ['PATH']}"
     if shutil.which("cdk", path=path) is None:
         pytest.skip("the CDK CLI is not installed: npm ci")
-    cloud = start(path, tmp_path)
+    cloud = start(path, tmp_path, HOME=str(tmp_path), **MISLEADING)
     assert cloud.stdout is not None
-    said = [cloud.stdout.readline() for _ in range(5)]
+    said = [cloud.stdout.readline() for _ in range(6)]
     lines = [line for line in said if line.startswith("export ")]
     exported = dict(word.split("=", 1) for line in lines for word in shlex.split(line)[1:])
     describe = "import boto3, json; c = boto3.client('cloudformation'); print(json.dumps([s['StackStatus'] for s in c"
     describe += ".describe_stacks(StackName='CDKToolkit')['Stacks']]))"
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **exported}
+    proxies = {name: value for name, value in MISLEADING.items() if not name.startswith("AWS_")}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **proxies, **exported}
     answered = subprocess.run(
         [sys.executable, "-c", describe], env=environment, capture_output=True, text=True, check=False
     )
-    cloud.send_signal(signal.SIGINT)
-    _, complained = cloud.communicate(timeout=10)
+    cloud.send_signal(signal.SIGHUP)  # the terminal is closed
+    _, complained = cloud.communicate(timeout=30)
 
     assert len(lines) == 2
+    assert said[3] == "unset AWS_ENDPOINT_URL_STS AWS_PROFILE AWS_SESSION_TOKEN\n"
     assert json.loads(answered.stdout) == ["CREATE_COMPLETE"], answered.stderr
     assert (cloud.returncode, complained) == (0, "")
 
