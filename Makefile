@@ -4,7 +4,7 @@ EVENTS ?= 200000
 BROKER ?= kinesis
 STAGE ?= dev
 PORT ?= 4566
-CHOICE = -c stage=$(STAGE) -c broker=$(BROKER) $(if $(ORIGINS),-c front_origins=$(ORIGINS))
+CHOICE = -c stage="$(STAGE)" -c broker="$(BROKER)" $(if $(ORIGINS),-c front_origins="$(ORIGINS)")
 # A process a core, four at most for memory's sake; what shares a deployed platform or a Spark session stays in one (tests/conftest.py).
 PYTEST := pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 # Types are judged beside the tests and told after them; the verb fails if either does.
@@ -18,9 +18,9 @@ unexport PYTHONDONTWRITEBYTECODE
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 18,20
 
 demo: .venv/ready node    ## install, deploy into a laptop cloud, send events, run the day, write the page
-	@python -m demo --events $(EVENTS) --clicks "$(CLICKS)" --mapping "$(MAPPING)" --faults "$(FAULTS)" --broker "$(BROKER)"
+	@python -m demo --events="$(EVENTS)" --clicks="$(CLICKS)" --mapping="$(MAPPING)" --faults="$(FAULTS)" --broker="$(BROKER)"
 local: .venv/ready node   ## leave a laptop cloud running, bootstrapped; prints what to export
-	@python -m local --port $(PORT) --state build/local --bootstrap
+	@python -m local --port="$(PORT)" --state build/local --bootstrap
 synth: .venv/ready node   ## write the templates to cdk.out
 	@cdk synth --quiet $(CHOICE)
 deploy: .venv/ready node  ## deploy to the account of your credentials: [STAGE= BROKER= ORIGINS=https://…,https://…]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
@@ -24,17 +25,28 @@ from demo.publishing import Publishing
 from demo.sources import Clicks, Simulation, Source
 
 FOLDER = Path("build/demo")
+STOPPED = 130  # as shells tell of Ctrl-C
 SHOWN = ("device", "country", "product_views", "searches", "carts", "cart_value", "purchases_before")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the demo; the exit code is 1 where a claim does not hold, 2 where a step fails."""
+    """Run the demo; the exit code is 1 where a claim does not hold, 2 where a step fails, 130 where it is stopped."""
     asked = parse(arguments)
     try:
-        return run(source_of(asked), known(asked.broker), with_faults=bool(asked.faults))
+        return run(source_of(asked), known(asked.broker), with_faults=switched(asked.faults))
     except DemoFailed as failure:
         print(f"\nrivermill: {failure}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nrivermill: stopped; nothing is left running", file=sys.stderr)
+        return STOPPED
+
+
+def switched(faults: str) -> bool:
+    """Read the switch; DemoFailed says what may be written."""
+    if faults not in {"", "on", "off"}:
+        raise DemoFailed(f"FAULTS={faults}: write on, or leave it out")
+    return faults == "on"
 
 
 def run(source: Source, broker: str, *, with_faults: bool) -> int:
@@ -111,9 +123,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clicks", default="", help="a CSV, NDJSON or Parquet file of your own to send instead")
     parser.add_argument("--mapping", default="", help="which of its columns is which field of which event")
     parser.add_argument("--broker", default=KINESIS, help="kinesis or kafka")
-    parser.add_argument("--faults", default="", help="anything but nothing: break things on the way")
+    parser.add_argument("--faults", default="", help="on: break things on the way")
     return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # a kill, a terminal that is closed: no less orderly than Ctrl-C
+        if signal.getsignal(ending) != signal.SIG_IGN:
+            signal.signal(ending, signal.default_int_handler)
     sys.exit(main())

@@ -41,7 +41,19 @@ class Laptop:
             "AWS_ACCESS_KEY_ID": "laptop",
             "AWS_SECRET_ACCESS_KEY": "laptop",
             "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_REGION": "us-east-1",  # which the CDK CLI prefers
+            # A person's own files may say `ignore_configured_endpoint_urls`, and requests would go to AWS.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
+
+    def enter(self) -> None:
+        """Point this process at it, and at nothing else: whatever the user's shell says of AWS is forgotten."""
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            del os.environ[name]
+        said = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        direct = ",".join([*filter(None, [said]), "localhost", "127.0.0.1", "::1"])
+        os.environ.update(self.environment, no_proxy=direct, NO_PROXY=direct)
 
     def client(self, service: str) -> Any:
         """Make a boto3 client of `service`."""
@@ -80,7 +92,7 @@ def laptop_cloud(folder: Path) -> Iterator[Laptop]:
                 raise DemoFailed((folder / "server.log").read_text().strip() or "the laptop cloud did not start")
             tell(line.strip())
             laptop = Laptop(endpoint=f"http://localhost:{port}", logs=folder)
-            os.environ.update(laptop.environment)
+            laptop.enter()
             yield laptop
         finally:
             server.terminate()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo import __main__ as demo
+from demo.laptop import Laptop
 
 MAPPING = Path(__file__).parents[2] / "clients" / "mappings" / "ecom.toml"
 
@@ -28,11 +29,37 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("events", ["abc", "10", "0", "-5", "1e6", "2.5", "999"])
+@pytest.mark.parametrize("events", ["", "abc", "10", "0", "-5", "1e6", "2.5", "999"])
 def test_a_number_of_events_that_makes_no_world_is_refused(capsys: pytest.CaptureFixture[str], events: str) -> None:
-    line = said(capsys, "--events", events)
+    line = said(capsys, f"--events={events}")
 
     assert line == f"rivermill: EVENTS={events}: give a whole number of at least 1000"
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "--faults=maybe") == "rivermill: FAULTS=maybe: write on, or leave it out"
+
+
+@pytest.mark.parametrize(("given", "struck"), [("", False), ("off", False), ("on", True)])
+def test_faults_strike_where_they_are_switched_on(given: str, struck: bool) -> None:
+    assert demo.switched(given) is struck
+
+
+def test_the_demo_asks_nobody_but_its_own_cloud_whatever_the_shell_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    environ = {
+        "AWS_PROFILE": "work",
+        "AWS_ENDPOINT_URL_S3": "https://s3",
+        "no_proxy": "corp.example",
+        "HOME": "/home/me",
+    }
+    monkeypatch.setattr("os.environ", environ)
+    laptop = Laptop("http://localhost:7299", Path())
+
+    laptop.enter()
+
+    assert {name: value for name, value in environ.items() if name.startswith("AWS_")} == laptop.environment
+    assert laptop.environment["AWS_CONFIG_FILE"] == laptop.environment["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+    assert environ["no_proxy"] == environ["NO_PROXY"] == "corp.example,localhost,127.0.0.1,::1"
 
 
 @pytest.mark.parametrize(("given", "lacking"), [("clicks", "MAPPING"), ("mapping", "CLICKS")])
