@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+LONGEST_VALUE = 256
+
 
 class InvalidRequest(ValueError):
     """A request breaks the contract: the field at fault, its value, and the fix; `status` is HTTP's."""
@@ -15,5 +17,14 @@ class InvalidRequest(ValueError):
 
     def body(self) -> dict[str, Any]:
         """Say it as the answer's body; the value is cut to 256 characters of JSON."""
-        shown = self.value if len(json.dumps(self.value, default=str)) <= 256 else str(self.value)[:256]  # noqa: PLR2004
-        return {"error": self.error, "field": self.field, "value": shown, "fix": self.fix}
+        return {"error": self.error, "field": self.field, "value": _shown(self.value), "fix": self.fix}
+
+
+def _shown(value: object) -> object:
+    try:
+        whole = len(json.dumps(value, default=str, allow_nan=False)) <= LONGEST_VALUE
+    except ValueError:  # JSON knows no NaN, and who asked would not read the answer
+        whole = False
+    except RecursionError:
+        return "nested too deep"
+    return value if whole else str(value)[:LONGEST_VALUE]

@@ -71,7 +71,7 @@ def check(instances: object, rows_max: int | None = None) -> list[Row]:
 def _parse(text: str | bytes) -> object:
     try:
         return json.loads(text)
-    except ValueError as broken:  # UnicodeDecodeError is one too
+    except (ValueError, RecursionError) as broken:  # UnicodeDecodeError is one too; another is nesting without an end
         raise InvalidRequest("is not JSON", field="body", value=str(broken), fix="send UTF-8 JSON") from None
 
 

@@ -92,7 +92,10 @@ def test_a_number_above_its_maximum_is_refused(name: str, top: int) -> None:
 def test_a_number_that_is_not_finite_or_beyond_all_bounds_is_refused(text: str) -> None:
     body = json.dumps({"instances": [any_row(elapsed="here")]}).replace('"here"', text)
 
-    assert fault(body).field == "instances[0].elapsed"
+    found = fault(body)
+
+    assert found.field == "instances[0].elapsed"
+    assert json.loads(json.dumps(found.body(), allow_nan=False))["value"] is not None
 
 
 def test_a_count_beyond_what_the_lake_holds_is_refused() -> None:
@@ -124,7 +127,7 @@ def test_an_unknown_feature_is_named() -> None:
     assert (found.error, found.field, found.value) == ("is no feature", "instances[0].shoe_size", 43)
 
 
-@pytest.mark.parametrize("body", ["", "{", b"\xff\xfe", "nonsense"])
+@pytest.mark.parametrize("body", ["", "{", b"\xff\xfe", "nonsense", "[" * 100_000])
 def test_what_is_not_json_is_refused(body: Any) -> None:
     assert fault(body).error == "is not JSON"
 
@@ -132,6 +135,13 @@ def test_what_is_not_json_is_refused(body: Any) -> None:
 @pytest.mark.parametrize("body", [[], 1, None, {}, {"rows": []}, {"instances": [], "more": 1}])
 def test_json_of_another_shape_is_refused(body: Any) -> None:
     assert fault(body).error == "is not a request"
+
+
+@pytest.mark.parametrize("depth", [3, 300, 900])
+def test_a_value_however_deep_is_refused_with_an_answer(depth: int) -> None:
+    found = fault('{"instances": ' + "[" * depth + "]" * depth + "}")
+
+    assert len(json.dumps(found.body())) < 1_000
 
 
 @pytest.mark.parametrize("instances", [[], None, {}, "text"])
