@@ -63,8 +63,10 @@ def refinement(place: Place) -> dict[str, State]:
             told, path = f"{job.title}Failed", f"$.{job.title.lower()}_error"
             steps[job.title]["Catch"] = [{"ErrorEquals": ["States.ALL"], "ResultPath": path, "Next": told}]
             steps[told] = notice(place, f"goes on without {job.title}", path, after)
+    day: State = {"Variable": "$.day"}  # that the calendar has it, the first job sees
+    said = {"And": [day | {"IsPresent": True}, day | {"IsString": True}, day | {"StringMatches": "*-*-*"}]}
     return {
-        "Asked": choice({"Variable": "$.day", "IsPresent": True, "Next": DAILY[0].title}, default="NoDay"),
+        "Asked": choice({**said, "Next": DAILY[0].title}, default="NoDay"),
         "NoDay": {"Type": "Fail", "Error": "NoDay", "Cause": 'Start it with {"day": "YYYY-MM-DD"}.'},
         **steps,
     }

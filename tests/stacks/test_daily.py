@@ -202,3 +202,21 @@ def test_the_schedule_starts_this_very_machine() -> None:
     started = function(orchestrate, names.START)["Environment"]["Variables"]["STATE_MACHINE"]
 
     assert orchestrate["Resources"][started["Ref"]]["Properties"]["StateMachineName"] == names.DAILY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("given", "begins"),
+    [
+        ({"day": "2026-11-21"}, True),
+        ({"day": "yesterday"}, False),
+        ({"day": 20261121}, False),
+        ({"day": None}, False),
+        ({}, False),
+    ],
+)
+def test_a_day_that_is_none_ends_the_day_before_any_job_is_started(cloud: Cloud, given: Any, begins: bool) -> None:
+    states = {"Asked": STATES["Asked"], "NoDay": STATES["NoDay"], jobs.DAILY[0].title: {"Type": "Pass", "End": True}}
+    found = finished_execution(cloud, execute(cloud, make_machine(cloud, states), given))
+
+    assert (found["status"], found.get("error")) == (("SUCCEEDED", None) if begins else ("FAILED", "NoDay"))
