@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 
 if not shutil.which(os.environ.get("JSII_NODE", "node")):  # the CDK's Python starts one when it is imported
     sys.exit("rivermill: there is no node on the PATH: run .venv/bin/python -m local.tools, which puts one into .venv")
@@ -30,6 +31,7 @@ from stacks.serve import ServeStack
 from stacks.train import TrainStack
 
 REGION = "us-east-1"  # where templates are for if nobody says
+SETTINGS = ("stage", "broker", "front_origins", "destroy_data")  # of the command line, by -c
 
 
 def build(app: App, config: Config, env: Environment, *, destroy_data: bool = False) -> App:
@@ -61,11 +63,21 @@ def switch(app: App, config: Config) -> bool:
     return said is not None
 
 
+def check_settings(said: Iterable[str]) -> None:
+    """Refuse a word that sets nothing, such as a misspelt one; those of the CDK have a colon or a slash in them."""
+    unknown = [name for name in said if not (set(":/") & set(name)) and name not in SETTINGS]
+    if unknown:
+        raise RefusedConfig(f"-c {unknown[0]}=… sets nothing; there are {', '.join(SETTINGS)}")
+
+
 def main() -> None:
     """Build the stage that the command line names, where the credentials point."""
     app = App()
+    check_settings(app.node.get_all_context())
     said = app.node.try_get_context
-    config = with_origins(with_broker(config_of(said("stage") or "dev"), said("broker")), said("front_origins"))
+    stage = said("stage")
+    config = config_of("dev" if stage is None else stage)
+    config = with_origins(with_broker(config, said("broker")), said("front_origins"))
     env = Environment(
         account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION") or REGION
     )

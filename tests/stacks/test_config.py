@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from app import check_settings
 from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of, with_origins
 from stacks.images import REGION_TO_ACCOUNT, sklearn_image
 from tests.stacks.synthesized import FLAGS, ROOT
@@ -131,6 +132,7 @@ def test_an_unknown_region_is_refused_by_name() -> None:
     ("context", "said"),
     [
         ({"stage": "foo"}, "rivermill: stage is 'foo'; allowed: dev or prod (cdk … -c stage=dev)\n"),
+        ({"stage": ""}, "rivermill: stage is ''; allowed: dev or prod (cdk … -c stage=dev)\n"),
         (
             {"destroy_data": "yes"},
             "rivermill: destroy_data is 'yes'; allowed: dev (the stage's name), or nothing\n",
@@ -174,3 +176,9 @@ def test_a_missing_node_is_one_line_that_says_what_to_do() -> None:
         1,
         "rivermill: there is no node on the PATH: run .venv/bin/python -m local.tools, which puts one into .venv\n",
     )
+
+
+def test_a_word_on_the_command_line_that_sets_nothing_is_refused_with_those_that_do() -> None:
+    check_settings(["stage", "aws:cdk:version-reporting", "@aws-cdk/core:stackRelativeExports"])
+    with pytest.raises(RefusedConfig, match="-c stag=… sets nothing; there are stage, broker, front_origins"):
+        check_settings(["stag"])
