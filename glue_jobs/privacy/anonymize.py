@@ -45,10 +45,11 @@ def newest(table: DataFrame, publication: Publication) -> DataFrame:
 
 
 def usable(table: DataFrame, publication: Publication) -> DataFrame:
-    """Leave out who lacks a number among what others may know: a range of nothing cannot be published."""
+    """Leave out who lacks a finite number among what others may know: a range of nothing cannot be published."""
     numbers = [name for name, hierarchy in publication.quasi.items() if isinstance(hierarchy, Numbers)]
     for name in numbers:
-        table = table.where(F.col(name).isNotNull() & ~F.isnan(F.col(name).cast("double")))
+        value = F.col(name).cast("double")
+        table = table.where(value.isNotNull() & ~F.isnan(value) & (F.abs(value) != F.lit(float("inf"))))
     return table
 
 
@@ -90,12 +91,12 @@ def grouped(table: pa.Table, publication: Publication) -> tuple[pa.Table, dict[s
 
 
 def _numbers(column: Any) -> Any:
-    return pc.cast(column, pa.float64()).to_numpy()
+    return pc.cast(column, pa.float64(), safe=False).to_numpy()  # of 17 digits, ranges tell sixteen
 
 
 def _codes(column: Any) -> Codes:
-    """Number values in order; nothing is a value too."""
-    values = column.to_pylist()
+    """Number values in order; nothing is a value too, and so is what is no number, however often it comes."""
+    values = [None if value != value else value for value in column.to_pylist()]  # noqa: PLR0124  # NaN is not itself
     distinct = sorted({value for value in values if value is not None})
     place = {value: number for number, value in enumerate([*distinct, None])}
     return np.array([place[value] for value in values], dtype=np.int64)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 
 from domain.privacy.anonymize.hierarchy import Hierarchy, Numbers
 from domain.schema import Column, Privacy
@@ -77,11 +79,14 @@ def check(publications: Iterable[Publication]) -> None:
     """Refuse what is declared wrongly, at synth and before any job starts."""
     for publication in publications:
         at = publication.name
-        _demand(publication.k > 1, f"{at}.k", publication.k, "a group of one is one person: take 2 or more")
+        whole = isinstance(publication.k, int)
+        _demand(whole and publication.k > 1, f"{at}.k", publication.k, "a group of one is one person: take 2 or more")
         _demand(0 <= publication.suppress < 1, f"{at}.suppress", publication.suppress, "it is a share below 1")
         _demand(bool(publication.quasi), f"{at}.quasi", publication.quasi, "say what others may know of a person")
         known = {column.name: column for column in publication.table.columns}
         _demand(publication.newest in known, f"{at}.newest", publication.newest, "name a column with a time")
+        for name, hierarchy in publication.quasi.items():
+            _demand(not hierarchy.fault, f"{at}.quasi[{name!r}]", hierarchy, str(hierarchy.fault))
         for name in _named(publication):
             _demand(name in known, at, name, f"{publication.table.full_name} has no such column")
         for column in known.values():
@@ -132,3 +137,5 @@ def _check_sensitive(publication: Publication) -> None:
         fix = f"groups of {publication.k} cannot be sure to hold so many: raise k, or ask for less"
         _demand(wanted.diverse <= publication.k, f"{at}.diverse", wanted.diverse, fix)
         _demand(0 < wanted.close <= 1, f"{at}.close", wanted.close, "a distance lies above 0 and is at most 1")
+        rising = all(map(math.isfinite, wanted.edges)) and all(low < high for low, high in pairwise(wanted.edges))
+        _demand(rising, f"{at}.edges", wanted.edges, "edges are finite and go up")

@@ -6,6 +6,7 @@ a language model for names; this reads hundreds of thousands and finds what has 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -75,7 +76,13 @@ def identifiers(texts: pa.Array) -> dict[str, float]:
 
 def _hits(detector: Detector, texts: pa.Array) -> int:
     matching = texts.filter(pc.match_substring_regex(texts, detector.form))
-    if detector.check is None:
+    if (check := detector.check) is None:
         return len(matching)
-    pieces = pc.struct_field(pc.extract_regex(matching, f"(?P<it>{detector.form})"), "it")
-    return sum(detector.check("".join(filter(str.isalnum, piece))) for piece in pieces.to_pylist())
+    form = re.compile(detector.form, re.ASCII)
+    # Any of a text's pieces will do: the first may be an order's number, and the second the card's.
+    return sum(any(check(bare(each[0])) for each in form.finditer(text)) for text in matching.to_pylist())
+
+
+def bare(piece: str) -> str:
+    """Leave the letters and digits."""
+    return "".join(filter(str.isalnum, piece))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +17,11 @@ ANY = "*"
 """What a value becomes when nothing of it is left."""
 
 
+ROUNDING = 1e-9  # of quotients of widths
+
+
 class UnknownValue(ValueError):
-    """A value is in no branch of its field's tree; the message names it."""
+    """A value is in no branch or range of its field's hierarchy; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,22 @@ class Numbers:
     start: float = 0.0
 
     def encode(self, values: Sequence[Any]) -> Encoded:
-        """Number the distinct values in order."""
+        """Number the distinct values in order; raise UnknownValue for what lies in no range."""
         distinct, codes = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True)
+        if not np.isfinite(distinct).all():
+            raise UnknownValue(f"{distinct[~np.isfinite(distinct)][0]} is in no range: leave out who has it")
         return Encoded(tuple(distinct.tolist()), codes.astype(np.int64), distinct, None)
+
+    @property
+    def fault(self) -> str | None:
+        """Say what keeps the ladder from being one, if anything does."""
+        steps = (*self.widths, self.start)
+        if not all(map(math.isfinite, steps)) or any(width <= 0 for width in self.widths):
+            return "widths are finite numbers above 0, and the start is finite"
+        times = [wide / narrow for narrow, wide in pairwise(self.widths)]
+        if any(each < 1 or abs(each - round(each)) > ROUNDING for each in times):
+            return "each width is a multiple of the one before, so that ranges lie within wider ones"
+        return None
 
     def ladder(self, known: Sequence[Any]) -> list[list[str]]:
         """Write each value at each level, the finest first."""
@@ -56,6 +74,23 @@ class Tree:
         below = {child for children in self.children.values() for child in children}
         [top] = [node for node in self.children if node not in below] or [ANY]
         return top
+
+    @property
+    def fault(self) -> str | None:
+        """Say what keeps the tree from being one, if anything does."""
+        below = [child for children in self.children.values() for child in children]
+        tops = [node for node in self.children if node not in set(below)]
+        if len(tops) != 1:
+            return f"a tree has one root, this has {len(tops)}"
+        twice = [node for node, times in Counter(below).items() if times > 1]
+        if twice or any(not children for children in self.children.values()):
+            return f"{twice[0]!r} is below two nodes" if twice else "an inner node has no children"
+        # Each node has one parent, so what the root does not reach runs in a circle.
+        if len(list(self._walk(tops[0]))) != len(below) + 1:
+            return "some nodes are not below its root"
+        if self.other is not None and self.other not in self.leaves:
+            return f"`other` is {self.other!r}, which is no leaf of it"
+        return None
 
     @cached_property
     def leaves(self) -> tuple[str, ...]:
@@ -119,19 +154,24 @@ class Tree:
 
 
 def masked(values: Sequence[str], levels: int) -> Tree:
-    """Make the tree in which each level hides one more character from the end.
+    """Make the tree in which each level hides one more character from the end; of a short text all is soon hidden.
 
     >>> masked(["13053", "13068"], 2).paths["13053"]
     ('13053', '1305*', '130**')
+    >>> masked(["13053", "7"], 2).paths["7"]
+    ('7', '*')
     """
     children: dict[str, dict[str, None]] = {}
+    tops: dict[str, None] = {}
     for value in dict.fromkeys(values):
-        path = [value[: len(value) - hidden] + ANY * hidden for hidden in range(levels + 1)]
+        if ANY in value:
+            raise UnknownValue(f"{value!r} has a {ANY!r}, which stands for what is hidden")
+        path = [value] + [value[:-hidden] + ANY * hidden for hidden in range(1, min(levels, len(value) - 1) + 1)]
+        tops[path[-1]] = None
         for child, parent in pairwise(path):
             children.setdefault(parent, {})[child] = None
-    tops = dict.fromkeys(value[: len(value) - levels] + ANY * levels for value in values)
-    if len(tops) > 1:
-        children[ANY] = dict.fromkeys(tops)
+    if len(tops) > 1 or not children or any(len(value) <= levels for value in values):
+        children[ANY] = tops
     return Tree({node: tuple(below) for node, below in children.items()})
 
 

@@ -13,8 +13,10 @@ def groups(points: Floats, weights: Codes, k: int) -> tuple[Codes, Floats, float
 
     The loss is the share of the variance that goes, SSE / SST.  The work grows with the square of the points.
     """
-    spread = points.std(axis=0)
-    scaled = (points - np.average(points, axis=0, weights=weights)) / np.where(spread > 0, spread, 1)
+    far = np.abs(points).max(axis=0)
+    unit = points / np.where(far > 0, far, 1)  # whose squares a double holds, also of the largest numbers
+    spread = unit.std(axis=0)
+    scaled = (unit - np.average(unit, axis=0, weights=weights)) / np.where(spread > 0, spread, 1)
     of, number = np.full(len(points), -1), 0
     left = np.arange(len(points))
     while len(left):

@@ -150,3 +150,17 @@ def test_too_few_people_are_refused_with_what_would_fit(spark: SparkSession) -> 
 def test_a_publication_that_is_not_declared_is_refused_before_spark_starts() -> None:
     with pytest.raises(RefusedPublication, match="publication is 'nothing': there are visitors"):
         anonymize.asked(["--publication", "nothing", "--day", "2026-03-02"])
+
+
+def test_what_is_no_number_is_one_value_however_often_it_comes() -> None:
+    nan = float("nan")
+
+    assert anonymize._codes(pa.array([1.0, nan, None, float("nan"), 0.5])).tolist() == [1, 2, 2, 2, 0]
+
+
+def test_whoever_has_no_finite_number_is_left_out(spark: SparkSession) -> None:
+    frame = spark.createDataFrame(
+        [(value,) for value in (1.0, None, float("nan"), float("inf"), float("-inf"))], "events double"
+    )
+
+    assert [row.events for row in anonymize.usable(frame, VISITORS).collect()] == [1.0]

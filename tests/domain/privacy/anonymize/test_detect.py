@@ -54,3 +54,15 @@ def test_a_few_slips_do_not_make_a_column_an_identifier() -> None:
 
 def test_an_empty_column_holds_nothing() -> None:
     assert identifiers(pa.array([], pa.string())) == identifiers(pa.array([None], pa.string())) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "order 4111111111111112, card 4111111111111111",
+        "000-12-3456 or 123-45-6789",
+        "DE88370400440532013000 DE89370400440532013000",
+    ],
+)
+def test_an_identifier_is_found_behind_what_only_looks_like_one(text: str) -> None:
+    assert len(identifiers(pa.array([text]))) == 1

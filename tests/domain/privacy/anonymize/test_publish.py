@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
@@ -259,6 +260,27 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"sensitive": {"revenue": Sensitive(diverse=0)}}, "any.revenue.diverse is 0"),
     ({"sensitive": {"revenue": Sensitive(close=0)}}, "any.revenue.close is 0"),
     ({"sensitive": {}}, "any.revenue is 'sensitive'"),
+    ({"k": 2.5}, "any.k is 2.5"),
+    ({"sensitive": {"revenue": Sensitive(edges=(2.0, 1.0))}}, "any.revenue.edges is (2.0, 1.0)"),
+    ({"sensitive": {"revenue": Sensitive(edges=(math.nan,))}}, "any.revenue.edges is (nan,)"),
+    *(
+        ({"quasi": {"events": Numbers(widths=widths, start=start), "country": PLACES}}, "any.quasi['events']")
+        for widths, start in (((0,), 0), ((-5,), 0), ((math.nan,), 0), ((10, 5), 0), ((5, 7), 0), ((5,), math.inf))
+    ),
+    *(
+        (
+            {"quasi": {"events": AGES, "country": Tree(nodes, other=other)}},
+            f"any.quasi['country'] is {Tree(nodes, other)}: {said}",
+        )
+        for nodes, other, said in (
+            ({}, None, "a tree has one root, this has 0"),
+            ({"a": ("b",), "c": ("d",)}, None, "a tree has one root, this has 2"),
+            ({"*": ("x",), "a": ("b",), "b": ("a",)}, None, "some nodes are not below its root"),
+            ({"*": ("a", "b"), "a": ("x",), "b": ("x",)}, None, "'x' is below two nodes"),
+            ({"*": ("a",), "a": ()}, None, "an inner node has no children"),
+            ({"*": ("a",), "a": ("x",)}, "a", "`other` is 'a', which is no leaf"),
+        )
+    ),
 ]
 
 
@@ -299,3 +321,39 @@ def test_people_climb_no_farther_than_they_must() -> None:
         *[("1", "Europe")] * 2,
         *[("[30, 33]", "America")] * 2,
     ]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, None])
+def test_what_lies_in_no_range_is_named(value: float | None) -> None:
+    with pytest.raises(UnknownValue, match="is in no range"):
+        AGES.encode([1.0, value])
+
+
+@pytest.mark.parametrize(
+    ("texts", "hidden"), [(["13053", "7"], 2), (["ab", "c"], 3), (["12", "13"], 5), (["1", "22", "333"], 2), (["a"], 0)]
+)
+def test_each_step_up_hides_more_of_a_text_however_short_it_is(texts: list[str], hidden: int) -> None:
+    tree = masked(texts, hidden)
+
+    assert tree.fault is None
+    assert set(tree.leaves) == set(texts)
+    for text in texts:
+        shown = [len(node.rstrip("*")) for node in tree.paths[text]]
+        assert shown == sorted(set(shown), reverse=True)
+        assert shown[-1] <= max(0, len(text) - hidden)
+
+
+def test_a_text_that_looks_hidden_already_is_refused() -> None:
+    with pytest.raises(UnknownValue, match=r"'1\*' has a '\*'"):
+        masked(["1*", "12"], 1)
+
+
+def test_numbers_as_large_as_doubles_go_are_put_together() -> None:
+    rows = [(number, 0.0) for number in (1.7e308, 1.6e308, -1.7e308, -1.6e308)]
+    hierarchies = {"events": Numbers(), "page_views": Numbers()}
+    publication = any_publication(k=2, quasi=hierarchies, method=Method.MICROAGGREGATE)
+    fields = [Numbers().encode([row[place] for row in rows]) for place in (0, 1)]
+    made = group(publication, fields, {"revenue": np.zeros(4, dtype=np.int64)}, np.ones(4, dtype=np.int64))
+
+    assert made.of[0] == made.of[1] != made.of[2] == made.of[3]
+    assert 0 < made.loss < 0.01
