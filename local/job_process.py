@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 from local import processes
 from local.cloud import Cloud
@@ -80,15 +81,15 @@ class JobProcess:
         return ending
 
     def _watch(self, program: subprocess.Popen[bytes], cloud: Cloud) -> Ending:
-        limit = time.monotonic() + self.seconds
-        copied = time.monotonic()
+        limit = monotonic() + self.seconds
+        copied = monotonic()
         while program.poll() is None:
-            if self.stopped.wait(POLL_SECONDS) or time.monotonic() > limit:
+            if self.stopped.wait(POLL_SECONDS) or monotonic() > limit:
                 processes.end(program)
                 return Ending.STOPPED if self.stopped.is_set() else Ending.TIMED_OUT
-            if time.monotonic() - copied > COPY_SECONDS:
+            if monotonic() - copied > COPY_SECONDS:
                 self._copy(cloud)
-                copied = time.monotonic()
+                copied = monotonic()
         return Ending.FAILED if program.returncode else Ending.SUCCEEDED
 
     def _copy(self, cloud: Cloud) -> None:

@@ -26,7 +26,7 @@ from local.sagemaker import container
 from local.sagemaker.container import JobFailed
 
 POLL_SECONDS = 0.05
-DYING_SECONDS = 1.0
+DYING_SECONDS = 10.0
 HEALTH_SECONDS = 60.0
 INVOKE_SECONDS = 60.0  # InvokeEndpoint waits no longer for a container
 _READY = re.compile(rb"^serving on (\d+)$", re.MULTILINE)

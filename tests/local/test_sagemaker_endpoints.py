@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -215,19 +215,26 @@ def test_traffic_follows_the_weights(cloud: Cloud, endpoint: str) -> None:
     assert 10 < seen.count("sum") < 50  # 60 fair throws fall outside 1 time in 10 million
 
 
-def test_an_update_serves_the_old_model_until_the_new_one_answers(cloud: Cloud) -> None:
-    name = make_endpoint(cloud, make_config(cloud, only=(make_model(cloud), 1.0)))
+def waiting(flag: Path) -> str:
+    """Return a program that serves when there is a flag, and not before."""
+    return f"import os, time\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.02)\n{ECHO}"
+
+
+def test_an_update_serves_the_old_model_until_the_new_one_answers(cloud: Cloud, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    name = make_endpoint(cloud, make_config(cloud, only=(make_model(cloud, waiting(first)), 1.0)))
     assert described(cloud, name)["EndpointStatus"] == "Creating"
+    first.touch()
     settled(cloud, name)
     before = running()
-    slow = "import time; time.sleep(2)\n" + ECHO
-    new = make_config(cloud, only=(make_model(cloud, slow, "second"), 1.0))
+    new = make_config(cloud, only=(make_model(cloud, waiting(second), "second"), 1.0))
     cloud.client("sagemaker").update_endpoint(EndpointName=name, EndpointConfigName=new)
-    during = []
-    while described(cloud, name)["EndpointStatus"] == "Updating":
-        during.append(served_by(cloud, name))
+    until(lambda: running() == before + 1)  # the new model starts
+    during = [(described(cloud, name)["EndpointStatus"], served_by(cloud, name)) for _ in range(10)]
+    second.touch()
+    settled(cloud, name)
 
-    assert during.count("first") > 10
+    assert during == [("Updating", "first")] * 10
     assert served_by(cloud, name) == "second"
     assert described(cloud, name)["EndpointConfigName"] == new
     assert running() == before
@@ -259,7 +266,7 @@ def test_a_canary_rolls_back_when_an_alarm_rings(cloud: Cloud) -> None:
     name = make_endpoint(cloud, make_config(cloud, only=(make_model(cloud), 1.0)))
     settled(cloud, name)
     size = {"Type": "CAPACITY_PERCENT", "Value": 50}
-    routing = {"Type": "CANARY", "CanarySize": size, "WaitIntervalInSeconds": 600}
+    routing = {"Type": "CANARY", "CanarySize": size, "WaitIntervalInSeconds": 3600}
     policy = {
         "BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing},
         "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": alarm}]},
@@ -353,8 +360,7 @@ def test_a_deleted_endpoint_is_gone_with_its_process(cloud: Cloud) -> None:
     settled(cloud, name)
     before = running()
     cloud.client("sagemaker").delete_endpoint(EndpointName=name)
-    time.sleep(0.2)
 
-    assert running() == before - 1
+    until(lambda: running() == before - 1)
     with pytest.raises(ClientError, match="Could not find endpoint"):
         described(cloud, name)

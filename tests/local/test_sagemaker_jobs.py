@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local import job_process
 from local.cloud import Cloud
-from tests.local.builders import until
+from tests.local.builders import Clock, until
 from tests.local.jobs import (
     BUCKET,
     finished_job,
@@ -106,9 +107,18 @@ def test_what_the_script_writes_to_the_failure_file_is_the_reason(cloud: Cloud) 
     assert ended["FailureReason"] == "AlgorithmError: too few rows, exit code: 1"
 
 
-def test_a_training_over_its_longest_runtime_stops_and_keeps_its_model(cloud: Cloud) -> None:
-    request = training_request(cloud, SLEEPING) | {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}
-    ended = trained(cloud, request)
+def test_a_training_over_its_longest_runtime_stops_and_keeps_its_model(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(job_process, "monotonic", clock)
+    request = training_request(cloud, SLEEPING) | {"StoppingCondition": {"MaxRuntimeInSeconds": 60}}
+    name = request["TrainingJobName"]
+    cloud.client("sagemaker").create_training_job(**request)
+    half = cloud.state / "sagemaker" / "training" / name / "ml" / "model" / "half"
+    until(lambda: half.exists() and half.read_text())
+    clock.seconds += 61
+    ended = finished_job(cloud, "training", name)
 
     assert (ended["TrainingJobStatus"], ended["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert unpacked(read(cloud, ended["ModelArtifacts"]["S3ModelArtifacts"])) == {"half": b"half"}
