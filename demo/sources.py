@@ -113,6 +113,7 @@ class Clicks:
         """Open both files; DemoFailed says what is wrong with either."""
         try:
             replay = Replay(file, Columns.read(mapping), folder)
+            replay.check_rows()
             return cls(replay, replay.last_day())
         except (InvalidMapping, UnreadableFile) as error:
             raise DemoFailed(str(error)) from error

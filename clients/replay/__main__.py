@@ -7,6 +7,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from clients.progress import counted
 from clients.replay.mapping import InvalidMapping, Mapping
 from clients.replay.replay import Replay
@@ -20,8 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         mapping = Mapping.read(chosen.mapping)
         replay = Replay(chosen.file, mapping, chosen.out, chosen.until, chosen.speed, chosen.limit)
+        replay.check_rows()
         report = send(counted(replay.records(), "events"), chosen.stream)
-    except (InvalidMapping, UnreadableFile) as error:
+    except (InvalidMapping, UnreadableFile, ClientError, BotoCoreError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print("\n".join(replay.account.lines()))
@@ -39,13 +42,20 @@ def _speed(text: str) -> float:
     return speed
 
 
+def _limit(text: str) -> int:
+    limit = int(text)
+    if limit < 1:
+        raise argparse.ArgumentTypeError(f"{text}: take a whole number of at least 1, or leave it out")
+    return limit
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m clients.replay", description=__doc__)
     parser.add_argument("file", type=Path, help="the clicks; .gz is read too")
     parser.add_argument("--mapping", type=Path, required=True, help="how its columns become events (TOML)")
     parser.add_argument("--stream", required=True, help="name of the Kinesis stream")
     parser.add_argument("--speed", type=_speed, default="max", help="times as fast as it happened, or max")
-    parser.add_argument("--limit", type=int, help="rows to read at most")
+    parser.add_argument("--limit", type=_limit, help="rows to read at most")
     parser.add_argument(
         "--until", type=date.fromisoformat, help="move all times by whole days; the last day becomes this"
     )

@@ -30,19 +30,25 @@ when = {action = "ping"}
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from string import Formatter
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import tomllib
 
+from domain.contract.wording import expectation
 from domain.events import EVENTS, Event
+from domain.ingest.contract import reason_of
 
 FORMATS = ("csv", "ndjson", "parquet", "clf")
 EPOCHS = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000}
+LONGEST_LIST = 400  # characters of the columns that a refusal names
+T = TypeVar("T")
 OWN_FIELDS = {column.name for column in Event.columns()}  # set for all rules together
 
 
@@ -102,8 +108,9 @@ class Mapping:
     rules: tuple[Rule, ...]
     ignore: frozenset[str]
     format: str | None
-    delimiter: str
+    delimiter: str | None
     explode: str | None
+    name: str = "the mapping"
 
     @classmethod
     def read(cls, path: Path) -> Mapping:
@@ -125,8 +132,8 @@ class Mapping:
         """Hold the mapping against the columns of a file, or raise InvalidMapping."""
         missing, unused = sorted(self.columns - present), sorted(present - self.columns - self.ignore)
         if missing:
-            line = find_line(self.text, missing[0])
-            raise InvalidMapping(f"line {line}: the file has no column {missing[0]!r}; it has {_list(present)}")
+            place = f"{self.name}, line {find_line(self.text, missing[0])}"
+            raise InvalidMapping(f"{place}: the file has no column {missing[0]!r}; it has {_list(present)}")
         if unused:
             raise InvalidMapping(f"nothing uses the column(s) {_list(set(unused))}: map them, or list them in 'ignore'")
 
@@ -147,10 +154,16 @@ class _Reader:
         document = self.parse()
         known = {"user_id", "event_id", "ignore", "file", "time", "event", "skip"}
         self.check_keys(document, known, "a mapping", 0)
-        file = document.get("file", {})
+        file = self.typed(document.get("file", {}), "file", dict, "a table: [file]")
         self.check_keys(file, {"format", "delimiter", "explode"}, "[file]", self.line("file"))
         if file.get("format") not in (None, *FORMATS):
             self.fail("format", f"{file['format']!r} is no format; use one of {_list(set(FORMATS))}", self.line("file"))
+        delimiter = file.get("delimiter")
+        if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1):
+            self.fail("delimiter", f"{delimiter!r} is no delimiter; use one character, such as ';'", self.line("file"))
+        ignore = document.get("ignore", [])
+        if not isinstance(ignore, list) or not all(isinstance(name, str) for name in ignore):
+            self.fail("ignore", "write a list of columns, such as ['referer']")
         rules = (*self.rules(document, "skip"), *self.rules(document, "event"))
         if not any(rule.event for rule in rules):
             self.fail("event", "there is no [[event]]; write at least one rule")
@@ -160,10 +173,11 @@ class _Reader:
             event_id=self.source(document["event_id"], "event_id", 0) if "event_id" in document else None,
             clock=self.clock(document.get("time")),
             rules=rules,
-            ignore=frozenset(document.get("ignore", ())),
+            ignore=frozenset(ignore),
             format=file.get("format"),
-            delimiter=file.get("delimiter", ","),
-            explode=file.get("explode"),
+            delimiter=delimiter,
+            explode=self.optional(file.get("explode"), "explode", self.line("file")),
+            name=self.name,
         )
 
     def parse(self) -> dict[str, Any]:
@@ -177,25 +191,32 @@ class _Reader:
             self.fail("time", "write [time] with a column and a format")
         line = self.line("time")
         self.check_keys(stated, {"column", "format", "zone"}, "[time]", line)
-        format_, zone = stated["format"], stated.get("zone")
+        column = self.typed(stated["column"], "column", str, "the name of a column", line)
+        format_ = self.typed(stated["format"], "format", str, "text", line)
+        zone = self.optional(stated.get("zone"), "zone", line)
         has_offset = format_ in ("rfc3339", *EPOCHS) or "%z" in format_
         if "%" not in format_ and not has_offset:
             self.fail("format", f"{format_!r} is no time format; use rfc3339, {', '.join(EPOCHS)} or %Y-%m-%d …", line)
         if not has_offset and zone is None:
             self.fail("format", f"{format_!r} has no offset; add the zone, such as zone = 'UTC'", line)
-        return Clock(stated["column"], format_, self.zone(zone, line))
+        if "%" in format_ and (fault := _format_fault(format_)):
+            self.fail("format", f"{format_!r} is no time format: {fault}", line)
+        return Clock(column, format_, self.zone(zone, line))
 
     def zone(self, name: str | None, line: int) -> ZoneInfo | None:
         if name is None:
             return None
         try:
             return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # "Europe" is a folder
             self.fail("zone", f"there is no time zone {name!r}; use a name such as 'Europe/Berlin'", line)
 
     def rules(self, document: dict[str, Any], kind: str) -> Iterator[Rule]:
         line = 0
-        for stated in document.get(kind, []):
+        stated_rules = document.get(kind, [])
+        if not isinstance(stated_rules, list) or not all(isinstance(stated, dict) for stated in stated_rules):
+            self.fail(kind, f"write each rule as [[{kind}]], with two brackets")
+        for stated in stated_rules:
             line = find_line(self.text, f"[{kind}]", line)
             yield self.skip(stated, line) if kind == "skip" else self.rule(stated, line)
 
@@ -204,9 +225,10 @@ class _Reader:
         return Rule(self.when(stated, line), None, {})
 
     def rule(self, stated: dict[str, Any], line: int) -> Rule:
-        event = EVENTS.get(stated.get("name", ""))
+        name = stated.get("name")
+        event = EVENTS.get(name) if isinstance(name, str) else None
         if event is None:
-            self.fail("name", f"{stated.get('name')!r} is no event; use one of {_list(set(EVENTS))}", line)
+            self.fail("name", f"{name!r} is no event; use one of {_list(set(EVENTS))}", line)
         columns = {column.name: column for column in event.columns() if column.name not in OWN_FIELDS}
         self.check_keys(stated, {"name", "when", *columns}, event.name, line)
         missing = [name for name, column in columns.items() if column.required and name not in stated]
@@ -214,6 +236,10 @@ class _Reader:
             problem = f"{event.name} needs {_list(set(missing))}; give each a column or a constant"
             raise InvalidMapping(f"{self.name}, line {line}, {missing[0]}: {problem}")
         fields = {name: self.source(stated[name], name, line) for name in columns if name in stated}
+        for name, source in fields.items():
+            if source.constant is not None and reason_of(source.constant, columns[name]) is not None:
+                problem = f"{source.constant!r} keeps no contract; it takes {expectation(columns[name])}"
+                self.fail(name, problem, line)
         return Rule(self.when(stated, line), event, fields)
 
     def when(self, stated: dict[str, Any], line: int) -> dict[str, re.Pattern[str]]:
@@ -240,7 +266,26 @@ class _Reader:
         self.check_keys(stated, {"column", "template", "values", "otherwise"}, name, line)
         if ("column" in stated) == ("template" in stated):
             self.fail(name, "takes either a column or a template", line)
+        self.optional(stated.get("column"), "column", line)
+        self.typed(stated.get("values", {}), "values", dict, "a table: {theirs = 'ours'}", line)
+        self.check_template(self.optional(stated.get("template"), "template", line), line)
         return Source(**stated)
+
+    def check_template(self, template: str | None, line: int) -> None:
+        try:
+            parts = list(Formatter().parse(template or ""))
+        except ValueError as error:
+            self.fail("template", f"{template!r} is no template: {error}; write '{{column}}'", line)
+        if any(name is not None and (not name or spec or turned) for _, name, spec, turned in parts):
+            self.fail("template", f"{template!r} names no column between braces; write '{{column}}'", line)
+
+    def optional(self, stated: Any, key: str, line: int = 0) -> str | None:
+        return None if stated is None else self.typed(stated, key, str, "text", line)
+
+    def typed(self, stated: Any, key: str, kind: type[T], words: str, line: int = 0) -> T:
+        if not isinstance(stated, kind):
+            self.fail(key, f"is {stated!r}; write {words}", line)
+        return stated
 
     def check_keys(self, stated: dict[str, Any], known: set[str], where: str, line: int) -> None:
         unknown = [key for key in stated if key not in known]
@@ -255,5 +300,14 @@ class _Reader:
         raise InvalidMapping(f"{self.name}, line {line}, {key}: {problem}")
 
 
+def _format_fault(written: str) -> str | None:
+    try:
+        datetime.strptime("", written)  # noqa: DTZ007  # only the format is tried
+    except ValueError as error:  # of a sound format, that the empty text does not match it
+        return None if "does not match format" in str(error) else str(error)
+    return None
+
+
 def _list(names: set[str] | frozenset[str]) -> str:
-    return ", ".join(sorted(names))
+    shown = [name if name.isprintable() and name.strip() else repr(name) for name in sorted(names)]
+    return textwrap.shorten(", ".join(shown), LONGEST_LIST, placeholder=" …") or "none"

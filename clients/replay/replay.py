@@ -13,7 +13,7 @@ from time import monotonic, sleep
 from typing import Any, TextIO
 
 from clients.replay.mapping import Mapping
-from clients.replay.rows import Row, columns, read
+from clients.replay.rows import Row, UnreadableFile, columns, read
 from clients.replay.translate import BadRow, Translated, Translator, days_to, read_time
 
 REJECTS_FILE = "rejects.ndjson"
@@ -62,6 +62,19 @@ class Replay:
     def sent(self) -> Path:
         """Where each event sent stands: event_id, event, user_id and event_time, one JSON object a line."""
         return self.out / SENT_FILE
+
+    def check_rows(self) -> None:
+        """Refuse, by `UnreadableFile`, a file of which no row makes an event."""
+        translator, number, first = Translator(self.mapping, datetime.now(timezone.utc)), 0, "there is none"
+        for number, row in enumerate(islice(read(self.file, self.mapping), self.limit), start=1):
+            try:
+                if translator.translate(row) is not None:
+                    return
+            except BadRow as error:
+                first = str(error) if number == 1 else first
+            else:
+                first = "it is skipped by a rule" if number == 1 else first
+        raise UnreadableFile(f"{self.file}: none of its {number:,} rows makes an event; of the first: {first}")
 
     def last_day(self) -> date:
         """Find the day, UTC, on which the last event falls once replayed."""

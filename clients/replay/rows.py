@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,7 +46,7 @@ class UnreadableFile(ValueError):
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, pa.ArrowException, OverflowError, UnicodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())
         raise UnreadableFile(f"{path}: {reason.rstrip('.')}; give a whole file of the format of its name") from error
 
@@ -75,10 +76,28 @@ def _columns(path: Path, mapping: Mapping) -> set[str]:
     if mapping.explode is None and found == "parquet":
         return set(pq.read_schema(path).names)
     if mapping.explode is None and found == "csv":
-        with _open(path) as file:
-            return set(next(csv.reader(file, delimiter=mapping.delimiter), []))
-    sample = islice(read(path, mapping), SAMPLE)
+        return set(_header(path, mapping))
+    sample = list(islice(read(path, mapping), SAMPLE))
+    if sample and all(row.fault for row in sample):
+        fault = f"none of its first {len(sample):,} rows can be read, the first since it is {sample[0].fault}"
+        raise UnreadableFile(f"{path}: {fault}; give a whole file of the format of its name")
     return set().union(*(row.values for row in sample if row.fault is None))
+
+
+def _header(path: Path, mapping: Mapping) -> list[str]:
+    with _open(path) as file:
+        names = next(csv.reader(file, delimiter=_delimiter(path, mapping)), [])
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UnreadableFile(f"{path}: its header names the column {twice[0]!r} twice; give each a name of its own")
+    found = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+    if found:
+        fix = f"is {found!r} the delimiter? then write [file] delimiter = {json.dumps(found)}"
+        raise UnreadableFile(f"{path}: its header is one column, {names[0]!r}; {fix} in the mapping")
+    return names
+
+
+def _delimiter(path: Path, mapping: Mapping) -> str:
+    return mapping.delimiter or ("\t" if path.name.removesuffix(".gz").lower().endswith(".tsv") else ",")
 
 
 def file_format(path: Path, mapping: Mapping) -> str:
@@ -93,14 +112,17 @@ def file_format(path: Path, mapping: Mapping) -> str:
 
 
 def _open(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    def file() -> BinaryIO:
+        return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+    with file() as begun:
+        marked = begun.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return io.TextIOWrapper(file(), encoding="utf-16" if marked else "utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _csv(path: Path, mapping: Mapping) -> Iterator[Row]:
     with _open(path) as file:
-        table = csv.reader(file, delimiter=mapping.delimiter)
+        table = csv.reader(file, delimiter=_delimiter(path, mapping), strict=True)
         header = next(table, [])
         number = 0
         while (cells := _next(table)) is not None:
@@ -130,7 +152,7 @@ def _ndjson(path: Path, mapping: Mapping) -> Iterator[Row]:
 def _document(number: int, line: str) -> Row:
     try:
         values = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return Row(number, 0, {"line": line.rstrip("\n")}, f"not JSON: {error}")
     if not isinstance(values, dict):
         return Row(number, 0, {"line": line.rstrip("\n")}, "JSON, but no object")

@@ -17,8 +17,18 @@ from domain.schema import Column
 
 DIGITS = 32  # hexadecimal digits of a digest that names an event
 
+
+def text_of(value: Any) -> str:
+    """Write a single value as text; raise TypeError for what is none, ValueError for what is not UTF-8."""
+    if isinstance(value, (list, tuple, dict)) or value != value:  # noqa: PLR0124  # NaN, as Parquet may hold
+        raise TypeError
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    text.encode()
+    return text
+
+
 CONVERSIONS: dict[type, Callable[[Any], Any]] = {
-    str: str,
+    str: text_of,
     int: lambda value: int(value) if not isinstance(value, float) or value.is_integer() else value,
     float: float,
 }
@@ -106,8 +116,11 @@ def convert(value: Any, column: Column) -> Any:
     """Make a value of the column's type; what cannot be made stays, for the contract to refuse."""
     try:
         return None if value is None else CONVERSIONS[column.kind](value)
-    except (TypeError, ValueError) as error:
-        raise BadRow(f"{column.name}: {value!r} cannot be read as {column.kind.__name__}") from error
+    except UnicodeError as error:
+        raise BadRow(f"{column.name}: {value!r} is not UTF-8; save the file as UTF-8") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        wanted = "text" if column.kind is str else column.kind.__name__
+        raise BadRow(f"{column.name}: {value!r} cannot be read as {wanted}") from error
 
 
 def read_time(value: Any, clock: Clock) -> datetime:

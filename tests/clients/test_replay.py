@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from clients.replay.__main__ import main
 from clients.replay.mapping import InvalidMapping, Mapping
 from clients.replay.replay import Account, Replay, paced, translate
-from clients.replay.rows import Row, columns, read
+from clients.replay.rows import Row, UnreadableFile, columns, read
 from clients.replay.translate import BadRow, Translated, Translator, days_to, read_time
 from domain.events import EVENTS
 from domain.ingest.contract import check
@@ -208,6 +209,67 @@ def test_rows_that_cannot_be_read_are_told_and_their_neighbours_kept(tmp_path: P
     assert [row.fault and row.fault[:8] for row in read(lines, mapping)] == [None, "not JSON", "JSON, bu", None]
 
 
+def test_a_quotation_that_does_not_end_swallows_no_rows_in_silence(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    table.write_text('x,y\n1,"a\nb"\n2,"c\n3,4\n')
+
+    assert [row.fault for row in read(table, any_mapping(tmp_path))] == [None, "not CSV: unexpected end of data"]
+
+
+@pytest.mark.parametrize(("name", "mark", "encoding"), [("a.tsv", "\t", "utf-8"), ("a.csv", ",", "utf-16")])
+def test_tabs_of_a_tsv_and_texts_of_a_spreadsheet_are_read(tmp_path: Path, name: str, mark: str, encoding: str) -> None:
+    (tmp_path / name).write_bytes(f"x{mark}y\n1{mark}ä\n".encode(encoding))
+
+    assert [row.values for row in read(tmp_path / name, any_mapping(tmp_path))] == [{"x": "1", "y": "ä"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.csv", b"x,y,x\n1,2,3\n", "names the column 'x' twice"),
+        ("a.csv", b"x;y\n1;2\n", "is ';' the delimiter? then write [file] delimiter = \";\""),
+        ("a.json", b'{\n"x": 1\n}\n', "none of its first 3 rows can be read, the first since it is not JSON"),
+        ("a.ndjson", b"[" * 100_000, "the first since it is not JSON"),
+    ],
+)
+def test_a_file_whose_columns_cannot_be_told_is_refused_with_the_fix(
+    tmp_path: Path, name: str, content: bytes, why: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(UnreadableFile, match=re.escape(why)):
+        columns(tmp_path / name, any_mapping(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (["a"], "user_id: ['a'] cannot be read as text"),
+        ({"a": 1}, "user_id: {'a': 1} cannot be read as text"),
+        (float("nan"), "user_id: nan cannot be read as text"),
+        (b"\xff", "is not UTF-8"),
+        ("\udce4", "is not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_a_value_that_is_no_text_names_no_user(tmp_path: Path, value: Any, why: str) -> None:
+    with pytest.raises(BadRow, match=re.escape(why)):
+        Translator(any_mapping(tmp_path), NOW).translate(any_row(visitor=value))
+
+
+def test_text_that_parquet_calls_binary_is_text(tmp_path: Path) -> None:
+    found = Translator(any_mapping(tmp_path), NOW).translate(any_row(visitor="jürgen".encode()))
+
+    assert found is not None
+    assert found.key == "jürgen"
+
+
+def test_a_file_of_which_no_row_makes_an_event_is_refused(csv_file: Path, mapping_file: Path, tmp_path: Path) -> None:
+    csv_file.write_text(csv_file.read_text().splitlines()[0] + "\n")
+
+    with pytest.raises(UnreadableFile, match="none of its 0 rows makes an event"):
+        Replay(csv_file, Mapping.read(mapping_file), tmp_path).check_rows()
+
+
 def test_a_list_of_objects_becomes_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.ndjson"
     path.write_text('{"who": 1, "clicks": [{"at": 1}, {"at": 2}]}\n{"who": 2, "clicks": "none"}\n')
@@ -255,6 +317,20 @@ def test_the_mappings_that_we_ship_are_sound(path: Path) -> None:
         ('"look.*"', '"look(.*"', "line 21, matches: 'look(.*' is no regular expression"),
         ("[time]", "[tiem]", "line 4, tiem: a mapping knows no 'tiem'"),
         ("user_id = ", "user = ", "line 1, user: a mapping knows no 'user'"),
+        ("[[skip]]", "[skip]", "skip: write each rule as [[skip]], with two brackets"),
+        ('zone = "Europe/Berlin"', 'zone = "Europe"', "line 7, zone: there is no time zone 'Europe'"),
+        ('zone = "Europe/Berlin"', "zone = 1", "line 7, zone: is 1; write text"),
+        ('"%d.%m.%Y %H:%M:%S"', '"%d.%Q"', "line 6, format: '%d.%Q' is no time format: 'Q' is a bad directive"),
+        ('"%d.%m.%Y %H:%M:%S"', "[]", "line 6, format: is []; write text"),
+        ('country = "DE"', 'country = "Germany"', "country: 'Germany' keeps no contract; it takes text, exactly 2"),
+        ('country = "DE"', "country = {column = 3}", "column: is 3; write text"),
+        ('country = "DE"', 'country = {template = "{"}', "template: '{' is no template"),
+        ('country = "DE"', 'country = {template = "{}"}', "template: '{}' names no column between braces"),
+        ('country = "DE"', 'country = {column = "item", values = []}', "values: is []; write a table"),
+        ('name = "page_view"', "name = []", "name: [] is no event; use one of"),
+        ('ignore = ["referer"]', 'ignore = "agent"', "ignore: write a list of columns"),
+        ("[time]", "file = 3\n[time]", "file: is 3; write a table: [file]"),
+        ("[time]", '[file]\ndelimiter = "||"\n[time]', "delimiter: '||' is no delimiter; use one character"),
         ("[[skip]]", "[[skip]", "m.toml: Expected ']]' at the end of an array declaration (at line 9"),
     ],
 )
@@ -390,6 +466,15 @@ def test_a_replay_waits_as_long_as_its_speed_asks() -> None:
 def test_a_speed_that_is_none_is_refused(speed: str, csv_file: Path, mapping_file: Path) -> None:
     with pytest.raises(SystemExit):
         main([str(csv_file), "--mapping", str(mapping_file), "--stream", "clicks", "--speed", speed])
+
+
+def test_a_stream_that_is_not_there_is_one_line(
+    csv_file: Path, mapping_file: Path, stream: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = ["--mapping", str(mapping_file), "--stream", "no-such-stream", "--out", str(tmp_path)]
+
+    assert main([str(csv_file), *told]) == 2
+    assert "no-such-stream" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_only_as_many_rows_as_asked_for_are_read(

@@ -80,6 +80,7 @@ FILES = {
     ),
     "other.csv": (b"a,b\n1,2\n", "the file has no column"),
     "empty.csv": (b"", "the file has no column"),
+    "header.csv": (b"\xef\xbb\xbfevent,platform,session_id,timestamp,user_id\n", "none of its 0 rows makes an event"),
     "clicks.xlsx": (b"PK", "unknown ending; say [file] format = one of csv, ndjson, parquet, clf"),
 }
 
