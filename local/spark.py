@@ -123,6 +123,7 @@ def environment() -> dict[str, str]:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "LC_ALL": "C.UTF-8",  # else Java cannot read a path with an umlaut where the shell says LANG=C
     }
 
 

@@ -94,6 +94,7 @@ def _start(folder: Path, settings: dict[str, str], port: int, options: tuple[str
         process = processes.start(
             [str(_java()), *_OPTIONS, *_LOGGING, *options, "-cp", _class_path(), "kafka.Kafka", "server.properties"],
             cwd=folder,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},  # else Java cannot read a path with an umlaut
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -108,7 +109,8 @@ def _lay_out(folder: Path, settings: dict[str, str], port: int, controller: int)
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
     own = "\n".join(f"{name}={value}" for name, value in settings.items())
-    text = _SETTINGS.format(port=port, controller=controller, data=data, own=own)
+    # A path from its own folder: Java reads properties as Latin-1.
+    text = _SETTINGS.format(port=port, controller=controller, data=data.name, own=own)
     (folder / "server.properties").write_text(text, encoding="utf-8")
     if not (data / "meta.properties").exists():
         identity = f"version=1\nnode.id=1\ncluster.id={_random_id()}\ndirectory.id={_random_id()}\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,14 @@ def test_chained_settings_are_read_as_they_were_written(settings: dict[str, str]
     chained = " --conf ".join(f"{name}={value}" for name, value in settings.items())
 
     assert parse_settings(chained) == settings
+
+
+@pytest.mark.slow
+def test_spark_starts_from_a_folder_with_a_space_and_an_umlaut_in_a_shell_without_a_locale(tmp_path: Path) -> None:
+    place = tmp_path / "a b ü"
+    place.symlink_to(spark.home())
+    given = {"PATH": os.environ["PATH"], "LANG": "C", **spark.environment(), "SPARK_HOME": str(place)}
+    command = [str(place / "bin" / "spark-submit"), "--version"]
+    said = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+
+    assert (said.returncode, "version 4.1" in said.stderr) == (0, True), said.stderr
