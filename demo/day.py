@@ -75,8 +75,19 @@ def run_day(laptop: Laptop, day: date, on_ended: Sequence[Callable[[str], None]]
             break
         time.sleep(1)
     if execution["status"] != "SUCCEEDED":
-        raise DemoFailed(f"the day ended as {execution['status']}: {execution.get('error')} {execution.get('cause')}")
+        raise DemoFailed(f"the day ended as {execution['status']}: {execution.get('error')}: {why(execution)}")
     return execution
+
+
+def why(execution: dict[str, Any]) -> str:
+    """Say why an execution failed: its cause, or what the job says whose whole description is the cause."""
+    cause = str(execution.get("cause", ""))
+    try:
+        job = json.loads(cause)
+    except ValueError:
+        return cause
+    message = job.get("ErrorMessage") or job.get("FailureReason") if isinstance(job, dict) else None
+    return f"{job.get('JobName', 'a job')}: {message}" if message else cause
 
 
 def states(laptop: Laptop, execution: str) -> list[dict[str, Any]]:
