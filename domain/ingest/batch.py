@@ -159,12 +159,13 @@ def plain(
     events: Events, came: Arrivals, records: Sequence[Arrived], faults: Aside, beyond: Undeclared
 ) -> Iterator[tuple[str, Chunk]]:
     """Read the events in JSON: nearly all at once, and those in doubt one by one."""
+    whole = events.whole if len(events.payloads) <= SLICE else b""
     for start in range(0, len(events.payloads), SLICE):  # in slices, so that few values are in memory twice
         stop = start + SLICE
         payloads, numbers = events.payloads[start:stop], events.numbers[start:stop]
         owners = events.owners[start:stop]
         events.payloads[start:stop] = [b""] * len(payloads)  # let go of what a frame held once it is in columns
-        bunches, doubts = bulk.read(payloads, taken(came.moments, owners))
+        bunches, doubts = bulk.read(payloads, taken(came.moments, owners), whole)
         for bunch in bunches:
             yield bunch.event, Chunk(picked(numbers, bunch.rows), picked(owners, bunch.rows), bunch.columns)
         valid: dict[str, list[tuple[int, Valid]]] = defaultdict(list)

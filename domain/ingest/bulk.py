@@ -19,7 +19,7 @@ from domain.events import EVENTS, Event
 from domain.ingest import kernels
 from domain.ingest.contract import quotes_of, value_type
 from domain.ingest.limits import EARLIEST, LARGEST_RECORD, LEAD
-from domain.ingest.values import Flags, Numbers, Optional, Texts, Values
+from domain.ingest.values import Flags, Numbers, Optional, Texts, Values, cut
 from domain.schema import Column
 
 PLAIN_KINDS = (str, int, float, bool, datetime)
@@ -68,6 +68,12 @@ class Group:
         for add, said in zip(self._adds, zip(*map(msgspec.structs.astuple, values), strict=True), strict=True):
             add(said)
 
+    def columns(self) -> dict[str, pa.Array]:
+        """Lay values out, all texts at once."""
+        texts = {name: values for name, values in self.values.items() if isinstance(values, Texts)}
+        cuts = dict(zip(texts, cut(list(texts.values())), strict=True))
+        return {name: cuts[name] if name in cuts else values.column() for name, values in self.values.items()}
+
     def said(self) -> Fields:
         """Give what the optional fields say, record by record."""
         return {name: values.said for name, values in self.optional.items()}
@@ -81,14 +87,15 @@ class Bunch(msgspec.Struct, frozen=True):
     columns: dict[str, pa.Array]
 
 
-def read(payloads: Sequence[bytes], arrived: pa.Array) -> tuple[list[Bunch], list[int]]:
+def read(payloads: Sequence[bytes], arrived: pa.Array, whole: bytes = b"") -> tuple[list[Bunch], list[int]]:
     """Return the events that surely keep their contract, and which payloads are in doubt: those are not all broken.
 
+    `whole` are the payloads in one piece, if somebody has joined them already.
     Sound for the reasons that `contract.glance` gives, held against the whole batch: no record has fewer quotation
     marks than its values need, so if the sums agree, each record agrees.
     """
     with uncollected():
-        return _read(payloads, arrived)
+        return _read(payloads, arrived, whole or b"".join(payloads))
 
 
 @contextmanager
@@ -103,8 +110,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _read(payloads: Sequence[bytes], arrived: pa.Array) -> tuple[list[Bunch], list[int]]:
-    whole = b"".join(payloads)
+def _read(payloads: Sequence[bytes], arrived: pa.Array, whole: bytes) -> tuple[list[Bunch], list[int]]:
     doubts = set(odd(payloads, whole))
     groups = decode(payloads, doubts)
     extra = unlike(groups, payloads, quotes(whole) - sum(payloads[row].count(b'"') for row in doubts))
@@ -214,7 +220,7 @@ def lay_out(some: Group, arrived: pa.Array, extra: set[int]) -> tuple[Bunch, lis
     """Lay values out in columns, less those with a key twice, a key unknown, or a time that no sound clock shows."""
     wire, rows = some.wire, some.rows
     doubted = {place for place, row in enumerate(rows) if row in extra} if extra else set()
-    columns = {name: values.column() for name, values in some.values.items()}
+    columns = some.columns()
     columns |= {name: times(columns[name]) for name in wire.times}
     columns["version"] = pa.repeat(pa.scalar(wire.event.version, pa.int64()), len(rows))
     came = arrived if len(rows) == len(arrived) else kernels.take(arrived, kernels.places(rows))

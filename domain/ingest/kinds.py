@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from operator import itemgetter
 
 import msgspec
 
@@ -13,6 +14,7 @@ from domain.ingest.contract import BrokenContract, Reason
 from domain.ingest.limits import LARGEST_BATCH, LARGEST_RECORD, MOST_EVENTS
 
 PACKED = (kpl.MAGIC[:1], frames.MAGIC[:1])
+FIRST_BYTE = itemgetter(slice(1))
 LEAST_LINES = 2
 
 
@@ -30,7 +32,7 @@ class Events(msgspec.Struct):
 
     `payloads` are events in JSON, `numbers` their numbers and `owners` the record of each; `tables` are columnar frames
     and `faults` records that are set aside whole, each with its record and the number of its first event; `size` is
-    what all of them take.
+    what all of them take, and `whole` the payloads in one piece, if each is a record.
     """
 
     payloads: list[bytes] = msgspec.field(default_factory=list)
@@ -42,6 +44,7 @@ class Events(msgspec.Struct):
     total: int = 0
     unreadable: int = 0
     size: int = 0
+    whole: bytes = b""
 
     @property
     def received(self) -> int:
@@ -70,14 +73,22 @@ class Events(msgspec.Struct):
 
 def events_of(records: Sequence[Arrived]) -> Events:
     """Take all records apart; a record of one event stays as it is."""
-    payloads = [record.payload for record in records]
-    if {payload[:1] for payload in payloads}.isdisjoint(PACKED) and b"\n" not in b"".join(payloads):
-        everyone = list(range(len(payloads)))
-        return Events(payloads, everyone, everyone, total=len(payloads))
+    if (plain := one_each(records)) is not None:
+        return plain
     events = Events()
-    for owner, payload in enumerate(payloads):
-        add(events, owner, payload)
+    for owner, record in enumerate(records):
+        add(events, owner, record.payload)
     return events
+
+
+def one_each(records: Sequence[Arrived]) -> Events | None:
+    """Take records for one event each, if surely none holds more; None if one may."""
+    payloads = [record.payload for record in records]
+    whole = b"".join(payloads)
+    if b"\n" in whole or not set(map(FIRST_BYTE, payloads)).isdisjoint(PACKED):
+        return None
+    everyone = list(range(len(payloads)))
+    return Events(payloads, everyone, everyone, total=len(payloads), size=len(whole), whole=whole)
 
 
 def slices(records: Sequence[Arrived]) -> Iterator[tuple[Sequence[Arrived], Events]]:
@@ -85,6 +96,9 @@ def slices(records: Sequence[Arrived]) -> Iterator[tuple[Sequence[Arrived], Even
 
     A slice ends with the record that reaches a limit, so it is beyond it by one record at most.
     """
+    if (plain := one_each(records)) is not None and plain.size < LARGEST_BATCH and plain.total < MOST_EVENTS:
+        yield records, plain
+        return
     start, events = 0, Events()
     for number, record in enumerate(records, start=1):
         add(events, number - 1 - start, record.payload)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -78,19 +79,26 @@ class Texts(Struct):
     ['a', '', 'é']
     """
 
-    joined: list[str] = field(default_factory=lambda: [""])
+    joined: list[str] = field(default_factory=list)
 
     def add(self, values: Sequence[str], /) -> None:
         """Add some texts."""
         self.joined.append(BETWEEN.join(values))
 
     def column(self) -> pa.Array:
-        """Cut them where NUL is; each piece begins with one, which goes."""
-        written = BETWEEN.join((*self.joined, "")).encode()
-        octets = pa.Array.from_buffers(pa.uint8(), len(written), [None, pa.py_buffer(written)])
-        cuts = kernels.cast(kernels.indices_nonzero(kernels.equal(octets, CUT)), pa.int32())
-        pieces = pa.Array.from_buffers(pa.string(), len(cuts) - 1, [None, cuts.buffers()[1], octets.buffers()[1]])
-        return kernels.left_trimmed(pieces, BETWEEN)
+        """Lay them out."""
+        [column] = cut([self])
+        return column
+
+
+def cut(columns: Sequence[Texts]) -> list[pa.Array]:
+    """Lay columns of as many texts each out at once: joined, and cut where NUL is; each piece begins with one."""
+    written = BETWEEN.join(("", *chain.from_iterable(column.joined for column in columns), "")).encode()
+    octets = pa.Array.from_buffers(pa.uint8(), len(written), [None, pa.py_buffer(written)])
+    cuts = kernels.trues(kernels.equal(octets, CUT))
+    pieces = pa.Array.from_buffers(pa.string(), len(cuts) - 1, [None, cuts.buffers()[1], octets.buffers()[1]])
+    texts, count = kernels.left_trimmed(pieces, BETWEEN), len(pieces) // len(columns)
+    return [texts.slice(place * count, count) for place in range(len(columns))]
 
 
 class Optional(Struct):

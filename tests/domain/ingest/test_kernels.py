@@ -46,6 +46,13 @@ def test_totals_count_no_null_and_are_nought_of_nothing() -> None:
     assert [kernels.holds(some) for some in (TRUTHS, pa.array([True, None]), NOTHING)] == [False, True, True]
 
 
+@pytest.mark.parametrize("count", [0, 1, kernels.AT_ONCE, 2 * kernels.AT_ONCE + 9])
+def test_the_places_of_what_is_true_are_those_that_arrow_finds(count: int) -> None:
+    truths = pa.array([place % 3 == 0 for place in range(count)], pa.bool_())
+
+    assert kernels.trues(truths).to_pylist() == pc.indices_nonzero(truths).to_pylist()
+
+
 def test_a_file_is_what_pyarrow_writes() -> None:
     rows = pa.table({"text": ["a", "b", "a"] * 100, "number": list(range(300)), "moment": [NOW] * 300})
     options = {"compression": "zstd", "use_dictionary": ["text"], "write_statistics": ["number"]}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from domain.ingest.values import Flags, Numbers, Optional, Texts, Values
+from domain.ingest.values import Flags, Numbers, Optional, Texts, Values, cut
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
 LONG = st.integers(-(2**63), 2**63 - 1)
@@ -32,6 +32,19 @@ def batches(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[list[Any]]
 @given(batches(TEXT))
 def test_texts_are_cut_where_they_were_joined(some: list[list[str]]) -> None:
     assert laid_out(Texts(), some).to_pylist() == [text for batch in some for text in batch]
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=9))
+def test_columns_that_are_cut_at_once_keep_apart(rows: list[tuple[str, str, str]]) -> None:
+    columns = [Texts(), Texts(), Texts()]
+    for some in (rows[:4], rows[4:]):
+        for column, values in zip(columns, zip(*some, strict=True), strict=False):
+            column.add(values)
+    found = cut(columns)
+    for column in found:
+        column.validate(full=True)
+
+    assert list(zip(*(column.to_pylist() for column in found), strict=True)) == rows
 
 
 @given(batches(LONG))
