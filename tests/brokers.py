@@ -20,7 +20,7 @@ from local.kafka import batches
 
 CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/rivermill/751d2973-a626-431c-9d4e-d7975eb44dd7-2"
 SETTINGS = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str((1 << 20) + (1 << 16))}
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)

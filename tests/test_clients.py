@@ -36,7 +36,7 @@ from tests.platform import DAY, EMPTY_DAY, Day, Platform
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0
+PATIENCE = 300.0
 STACKS = ("Lake", "Ingest", "Process", "Train", "Serve", "Experiment", "Privacy", "Orchestrate", "Monitor")
 GOOD: Mapping[str, Any] = {
     "device": "mobile",
@@ -71,7 +71,7 @@ class Sent(NamedTuple):
 def aws(*arguments: str) -> Any:
     """Run the AWS CLI, and return what it prints, as JSON where it is."""
     command = [str(Path(sys.executable).with_name("aws")), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout.startswith(("{", "[")) else done.stdout
 
@@ -80,7 +80,7 @@ def tokens_of(user: str) -> list[str]:
     """Ask as a steward does, at the command line, what a user is called in the lake."""
     why = ["--domain", "user", "--purpose", "find a newcomer's own record"]
     command = [sys.executable, "-m", "clients.privacy", "detokenize", "--values", user, *why]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     [[asked, *tokens]] = [line.split() for line in done.stdout.splitlines()]
     assert asked == user
@@ -136,7 +136,7 @@ def test_the_event_that_the_rest_page_posts_with_curl_lands_in_its_raw_table(pla
         ["bash", "-ec", lines],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={**os.environ, "PATH": path},
     )
@@ -247,7 +247,7 @@ def call(url: str, body: bytes, *, signed: bool = True) -> tuple[int, Any]:
         session = boto3.Session()
         SigV4Auth(session.get_credentials(), "lambda", session.region_name).add_auth(request)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=300) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refusal:
         return refusal.code, json.load(refusal)

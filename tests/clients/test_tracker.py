@@ -29,7 +29,7 @@ FOLDER = Path(__file__).parents[2] / "clients" / "tracker"
 SOURCE, SERVED = FOLDER / "tracker.js", FOLDER / "tracker.min.js"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 ALONE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 def test_what_is_served_is_made_of_the_source() -> None:

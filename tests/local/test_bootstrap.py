@@ -58,7 +58,7 @@ def test_a_shell_that_exports_the_two_lines_finds_the_cloud_bootstrapped_whateve
         [sys.executable, "-c", describe], env=environment, capture_output=True, text=True, check=False
     )
     cloud.send_signal(signal.SIGHUP)  # the terminal is closed
-    _, complained = cloud.communicate(timeout=30)
+    _, complained = cloud.communicate(timeout=120)
 
     assert len(lines) == 2
     assert said[3] == "unset AWS_ENDPOINT_URL_STS AWS_PROFILE AWS_SESSION_TOKEN\n"
@@ -75,7 +75,7 @@ def test_a_missing_tool_is_one_line_and_code_2(tmp_path: Path, lacking: str) -> 
         (tools / "cdk").write_text("#!/bin/sh\n")
         (tools / "cdk").chmod(0o755)
     cloud = start(str(tools), tmp_path / "state")
-    _, said = cloud.communicate(timeout=30)
+    _, said = cloud.communicate(timeout=120)
 
     assert cloud.returncode == 2
     assert said == f"local: there is no {lacking} on the PATH: install Node and the CDK CLI, or leave --bootstrap out\n"
@@ -89,7 +89,7 @@ def test_a_bootstrap_that_fails_is_one_line_and_code_2(tmp_path: Path) -> None:
         (tools / name).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name).chmod(0o755)
     cloud = start(str(tools), tmp_path / "state")
-    _, said = cloud.communicate(timeout=30)
+    _, said = cloud.communicate(timeout=120)
 
     log = tmp_path / "state" / "bootstrap.log"
     assert (cloud.returncode, said) == (2, f"local: cdk bootstrap failed: no such region; all it said is in {log}\n")

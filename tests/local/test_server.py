@@ -54,14 +54,14 @@ def test_it_says_that_it_is_ready_and_ends_when_told(unused_port: int, tmp_path:
 
     assert server.stdout.readline() == f"laptop cloud ready at http://localhost:{unused_port} (state in {tmp_path})\n"
     server.send_signal(signal.SIGTERM)
-    assert server.communicate(timeout=10) == ("", "")
+    assert server.communicate(timeout=120) == ("", "")
     assert server.returncode == 0
 
 
 @pytest.mark.slow
 def test_a_port_in_use_is_one_line_and_code_2(cloud: Cloud, tmp_path: Path) -> None:
     server = start(cloud.port, tmp_path)
-    _, said = server.communicate(timeout=30)
+    _, said = server.communicate(timeout=120)
 
     assert server.returncode == 2
     assert said == f"local: port {cloud.port} is in use: end what holds it, or pass --port\n"
@@ -80,7 +80,7 @@ def test_ending_a_child_ends_its_children_too(tmp_path: Path) -> None:
 
 
 def _await_end(pid: int) -> None:
-    for _ in range(200):
+    for _ in range(6_000):
         os.kill(pid, 0)
         if Path(f"/proc/{pid}/stat").exists() and " Z " in Path(f"/proc/{pid}/stat").read_text():
             raise ProcessLookupError  # ended; nobody has asked for its code yet
@@ -168,7 +168,7 @@ def test_a_disk_that_fills_is_told_to_the_client_and_in_one_line_and_the_rest_go
     s3.put_object(Bucket="any-bucket", Key="fits", Body=bytes(4 << 20))
     found = [held["Key"] for held in s3.list_objects_v2(Bucket="any-bucket")["Contents"]]
     server.terminate()
-    _, said = server.communicate(timeout=10)
+    _, said = server.communicate(timeout=120)
 
     assert found == ["fits"]
     assert said == "local: the laptop cloud's disk is full: free space, or start it with --state on a larger disk\n"
@@ -177,7 +177,7 @@ def test_a_disk_that_fills_is_told_to_the_client_and_in_one_line_and_the_rest_go
 @pytest.mark.slow
 def test_a_disk_with_too_little_left_is_one_line_and_code_2(unused_port: int, tmp_path: Path) -> None:
     server = start_on_a_small_disk(unused_port, tmp_path, least=1 << 30)
-    _, said = server.communicate(timeout=30)
+    _, said = server.communicate(timeout=120)
 
     assert (server.returncode, said) == (
         2,

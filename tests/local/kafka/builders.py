@@ -64,7 +64,7 @@ def send(address: str, topic: str, values: Sequence[str | bytes], **settings: An
     producer = Producer({"bootstrap.servers": address, "log_level": 0})
     for value in values:
         producer.produce(topic, value, **settings)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def recording_function(cloud: Cloud, notes: Path, body: str = "", **settings: Any) -> str:
