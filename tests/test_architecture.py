@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 ROOMS = {
@@ -60,6 +63,10 @@ FUNCTIONS = {
     "privacy/erasure": "iceberg and privacy",
     "privacy/detokenize": "arrow and privacy",
 }
+
+
+EXTRAS = ("glue", "server")  # of requirements.txt, and those that these ask for
+FETCHED = {"jdk"}  # by local/tools.py, where the machine lacks it
 
 
 def modules(room: str) -> list[Path]:
@@ -168,3 +175,29 @@ def test_nothing_is_asked_of_aws_when_a_module_is_imported() -> None:
 def at_import(node: ast.stmt) -> Iterator[ast.Call]:
     if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If):
         yield from (found for found in ast.walk(node) if isinstance(found, ast.Call))
+
+
+def installed(names: set[str], seen: set[str]) -> set[str]:
+    """Follow the requirements of installed distributions."""
+    for name in names - seen:
+        seen.add(name)
+        for stated in requires(name) or ():
+            need = Requirement(stated)
+            if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *EXTRAS)):
+                installed({canonicalize_name(need.name)}, seen)
+    return seen
+
+
+@pytest.mark.slow
+def test_what_the_demo_installs_has_all_that_its_rooms_import_and_that_spark_asks_for() -> None:
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
+    pinned: set[str] = {canonicalize_name(Requirement(line).name) for line in lines if line}
+    used = tops([path for room in ROOMS for path in modules(room)]) - sys.stdlib_module_names - ROOMS.keys()
+    sources = [path.read_text(encoding="utf-8") for path in modules("glue_jobs")]
+    used |= {"pandas"} if any(".mapInArrow(" in source for source in sources) else set()
+    brought, found = packages_distributions(), installed(pinned, set())
+    missing = {
+        name for name in used - FETCHED if not {canonicalize_name(each) for each in brought.get(name, ())} & found
+    }
+
+    assert missing == set()
