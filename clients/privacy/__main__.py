@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from clients.operations import functions
 from clients.privacy import anonymize, detokenize, erase, release, verify
@@ -54,14 +55,20 @@ def run_verify(asked: Namespace) -> None:
 
 
 def run_detokenize(asked: Namespace) -> None:
-    """Turn tokens back, or say what a value's tokens are."""
-    given = [(name, [item for item in getattr(asked, name).split(",") if item]) for name in ("tokens", "values")]
+    """Turn tokens back, say what a value's tokens are, or open what is sealed."""
+    kinds = ("tokens", "values", "sealed")
+    given = [(name, [item for item in getattr(asked, name).split(",") if item]) for name in kinds]
     wanted = [(name, items) for name, items in given if items]
     if len(wanted) != 1:
-        raise CannotBeDone("write --tokens or --values, with commas between several")
+        raise CannotBeDone("write --tokens, --values or --sealed, with commas between several")
     [(name, items)] = wanted
-    ask = detokenize.detokenize if name == "tokens" else detokenize.tokenize
-    found = ask(functions.call, items, domain=asked.domain or "user", purpose=asked.purpose, who=detokenize.me())
+    who = {"purpose": asked.purpose, "who": detokenize.me()}
+    found: dict[str, Any]
+    if name == "sealed":
+        found = detokenize.opened(functions.call, items, field=asked.field or "quarantine.value", **who)
+    else:
+        ask = detokenize.detokenize if name == "tokens" else detokenize.tokenize
+        found = ask(functions.call, items, domain=asked.domain or "user", **who)
     print("\n".join(detokenize.lines(found)))
 
 
@@ -69,7 +76,7 @@ VERBS: dict[str, tuple[Verb, tuple[str, ...]]] = {
     "erase": (run_erase, ("subject",)),
     "verify": (run_verify, ("CERTIFICATE", "public-key")),
     "anonymize": (run_anonymize, ("publication", "day")),
-    "detokenize": (run_detokenize, ("tokens", "values", "domain", "purpose")),
+    "detokenize": (run_detokenize, ("tokens", "values", "sealed", "field", "domain", "purpose")),
     "release": (run_release, ("dataset", "epsilon", "day", "dry-run")),
 }
 """Each verb with its options, a capital one in its place; a new one is a module here and a line."""

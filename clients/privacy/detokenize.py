@@ -28,6 +28,17 @@ def units(call: Call, tokens: Sequence[str], *, purpose: str, who: str) -> dict[
     return _asked(call, "units", "units", tokens, domain="user", purpose=purpose, who=who)
 
 
+def opened(call: Call, sealed: Sequence[str], *, field: str, purpose: str, who: str) -> dict[str, str]:
+    """Open sealed values of one field, such as `quarantine.value`: what was set aside, why, and with which value."""
+    found: dict[str, str] = {}
+    once = list(dict.fromkeys(sealed))
+    for start in range(0, len(once), MOST):
+        part = once[start : start + MOST]
+        asked = [{"field": field, "value": value} for value in part]
+        found |= zip(part, call(FUNCTION, sealed=asked, purpose=purpose, who=who)["opened"], strict=True)
+    return found
+
+
 def me() -> str:
     """Say who asks, as AWS knows them."""
     return str(boto3.client("sts").get_caller_identity()["Arn"])

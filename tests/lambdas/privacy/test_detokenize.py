@@ -129,6 +129,10 @@ def test_a_steward_asks_by_the_command_line(
     assert capsys.readouterr().out.splitlines()[-1] == f"{token}\t{PERSON}"
     assert main(["detokenize", "--values", PERSON, "--purpose", "ticket 4711: a user asks"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{PERSON}\t{token}"
+    [aside] = landed.rows("quarantine")
+    asked = ["detokenize", "--sealed", aside["detail"], "--field", "quarantine.detail"]
+    assert main([*asked, "--purpose", "ticket 4712: a producer sends half of a record"]) == 0
+    assert "the record is not JSON" in capsys.readouterr().out.splitlines()[-1]
     assert main(["detokenize", "--tokens", token]) == 2
     assert "purpose" in capsys.readouterr().err
 
