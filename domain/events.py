@@ -1,7 +1,6 @@
 """The events that enter the platform.  To add one, write its class and list it in EVENTS."""
 
-from __future__ import annotations
-
+# Annotations are no text here, as they would be by `from __future__`: a consumer that starts would parse each.
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar

@@ -1,7 +1,6 @@
 """The tables that records land in as they arrive; apart from the others, since a consumer needs no more to start."""
 
-from __future__ import annotations
-
+# Annotations are no text here, as they would be by `from __future__`: a consumer that starts would parse each.
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
