@@ -34,12 +34,20 @@ def verify(certificate: Path, public_key: Path) -> dict[str, Any]:
 def read(certificate: Path) -> dict[str, Any]:
     """Read a certificate's file."""
     try:
-        held = json.loads(certificate.read_bytes())
-    except (OSError, ValueError) as fault:
+        held = json.loads(certificate.read_bytes(), object_pairs_hook=once)
+    except (OSError, ValueError, RecursionError) as fault:
         raise NotGenuine(f"{certificate} is no certificate: {fault}") from fault
-    if not isinstance(held, dict) or not {"certificate", "signature"} <= held.keys():
-        raise NotGenuine(f"{certificate} is no certificate: it has no parts named certificate and signature")
+    if not isinstance(held, dict) or held.keys() != {"certificate", "signature"}:
+        raise NotGenuine(f"{certificate} is no certificate: it has other parts than certificate and signature")
     return held
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Read an object of JSON in which no name comes twice: a reader may take the first, and a program the last."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice in it")
+    return found
 
 
 def key_of(public_key: Path) -> EllipticCurvePublicKey:
@@ -59,11 +67,19 @@ def checked(held: dict[str, Any], key: EllipticCurvePublicKey) -> dict[str, Any]
     try:
         if signature["algorithm"] != ALGORITHM:
             raise NotGenuine(f"it is signed with {signature['algorithm']!r}; only {ALGORITHM} is known here")
-        key.verify(base64.b64decode(signature["value"], validate=True), signed_part(said), ECDSA(hashes.SHA256()))
+        value = base64.b64decode(signature["value"], validate=True)
+        if base64.b64encode(value).decode() != signature["value"]:
+            raise NotGenuine("the signature is not spelled as it was: it was changed")
+        key.verify(value, signed_part(said), ECDSA(hashes.SHA256()))
     except (InvalidSignature, KeyError, TypeError, ValueError) as fault:
         if isinstance(fault, NotGenuine):
             raise
         raise NotGenuine("the signature is not of this text and key: it was changed, or is another's") from None
+    named = {"key"} if "signed_with" in said else signature.keys() & {"key"}  # before version 3 no key was signed
+    if signature.keys() != {"algorithm", "value", *named} or signature.get("key") != said.get(
+        "signed_with", signature.get("key")
+    ):
+        raise NotGenuine("beside the signature stands what was not signed: it was changed")
     found = said["searched"]["bucket"]["found"]
     if said["certificate"] != "erasure" or found:
         raise NotGenuine(f"it is genuine and certifies no erasure: {found} objects still held somebody")
@@ -112,9 +128,17 @@ def lines(said: dict[str, Any]) -> list[str]:
         f"genuine: subject {said['subject'][:16]}… was erased at {said['erased_at']}, due by {said['due_at']}",
         f"  {held}; {sum(said['items_deleted'].values())} items of key-value stores were deleted",
         f"  every byte of {scan['versions']:,} objects ({scan['bytes']:,} bytes) was read: found {scan['found']}",
+        *common(said.get("too_common", 0)),
         *(f"  {model} learned from what is gone; it is trained anew by then" for model in must),
         *(f"  until {each['until']}: {each['store']}, since {each['why']}" for each in said["still_held_until"]),
     ]
+
+
+def common(spellings: int) -> list[str]:
+    """Tell of spellings that no reading of bytes can tell from others' words."""
+    if not spellings:
+        return []
+    return [f"  {spellings} of their names, too short or too common a word, was looked for in columns alone"]
 
 
 def told(place: Path, public_key: Path) -> list[str]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from domain.privacy.aes import Bytes
+from domain.privacy.layout import plain
 
 SAMPLE = 1_024
 """Values that tell whether a column repeats itself: finding the distinct ones costs as much as they do."""
@@ -20,18 +21,6 @@ SLICE = 4_096
 
 Change = Callable[[Bytes], Bytes]
 """Turns n values of one length, one a row, into n values of another length."""
-
-
-def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Give a column of text or bytes in one piece and in Arrow's usual layout, in whichever it came.
-
-    >>> plain(pa.chunked_array([["a"], [None]], pa.large_string()).dictionary_encode()).type
-    DataType(string)
-    """
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    kind = whole.type.value_type if pa.types.is_dictionary(whole.type) else whole.type
-    usual = pa.binary() if pa.types.is_binary(kind) or kind in (pa.large_binary(), pa.binary_view()) else pa.string()
-    return whole if whole.type == usual else whole.cast(usual)
 
 
 def changed(column: pa.Array | pa.ChunkedArray, change: Change) -> pa.Array:

@@ -99,7 +99,7 @@ def owner_of(payload: pa.Scalar) -> str | None:
     """Read whose a broken record is, as far as it says so in JSON."""
     try:
         said = msgspec.json.decode(payload.as_py())
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     found = (said.get(name) for name in SUBJECTS) if isinstance(said, dict) else ()
     return next((one(value, USER) for value in found if isinstance(value, str)), None)

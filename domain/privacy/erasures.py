@@ -21,7 +21,7 @@ KEY, DENIED = "(key)", "(denied)"
 CONTEXT = {"purpose": "erasure", "about": "digests"}
 """What the key of digests is bound to."""
 
-VERSION = 2
+VERSION = 3
 
 
 def digest(key: bytes, value: str) -> str:

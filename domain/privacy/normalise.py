@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from domain.privacy.columns import plain
 from domain.privacy.domains import Domain, one
+from domain.privacy.layout import plain
 
 PLAIN = r"^[!-~]([ -~]*[!-~])?$"
 """Printable ASCII without white space around it: NFKC and stripping leave it as it is."""

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from domain.privacy.layout import plain
+from domain.privacy.words import needles, stands_in
+
 PARQUET, GZIP, ZSTD, ZIP, AVRO = b"PAR1", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"Obj\x01"
 TAR_AT = 257  # where a tar says "ustar" (POSIX.1-1988)
 DEEPEST = 8
@@ -27,62 +30,54 @@ class TooDeep(ValueError):
     """A file is packed more often than anything that the lake writes."""
 
 
+BROKEN = (
+    ValueError,
+    LookupError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    AssertionError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+)
+"""What is raised over bytes that are not what they begin as."""
+
+
 def found(body: bytes, wanted: Sequence[str]) -> set[str]:
-    """Tell which of the values stand in a file, as they are or packed."""
-    left = {value: value.encode() for value in wanted}
-    seen: set[str] = set()
+    """Tell which of the values stand in a file, as they are, escaped or packed."""
+    left, seen = dict.fromkeys(wanted), set[str]()
     for part in parts(body):
-        seen |= {value for value, needle in left.items() if value not in seen and stands_in(part, needle)}
-        if len(seen) == len(left):
+        here = {value for value in left if any(stands_in(part, needle) for needle in needles(value))}
+        seen |= here
+        left = {value: None for value in left if value not in here}
+        if not left:
             break
     return seen
 
 
-def stands_in(part: bytes, needle: bytes) -> bool:
-    """Tell whether a value stands in bytes as itself, and not as a part of a longer one.
-
-    >>> [stands_in(text, b"u-1") for text in (b'{"user_id": "u-1"}', b'{"user_id": "u-12"}', b"\\x03\\0\\0\\0u-1\\x04")]
-    [True, False, True]
-    """
-    at = part.find(needle)
-    while at >= 0:
-        if is_measured(part, at, len(needle)) or is_alone(part, at, needle):
-            return True
-        at = part.find(needle, at + 1)
-    return False
-
-
-def is_measured(part: bytes, at: int, length: int) -> bool:
-    """Tell whether the length of just this value stands before it: as Parquet's pages, Thrift or Avro write it."""
-    marks = (length.to_bytes(4, "little"), varint(length), varint(2 * length))
-    return any(part[max(0, at - len(mark)) : at] == mark for mark in marks)
-
-
-def is_alone(part: bytes, at: int, needle: bytes) -> bool:
-    """Tell whether neither neighbour of a value could belong to it."""
-    around = part[max(0, at - 1) : at] + part[at + len(needle) : at + len(needle) + 1]
-    return not any((chr(byte).isalnum() and byte < 128) or byte in b"_-" or byte in needle for byte in around)  # noqa: PLR2004
-
-
-def varint(number: int) -> bytes:
-    """Write a number as Thrift and Avro do, seven bits a byte."""
-    written = bytearray()
-    while number > 127:  # noqa: PLR2004
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*written, number])
-
-
 def parts(body: bytes, depth: int = 0) -> Iterator[bytes]:
-    """Unpack a file, and what is packed in it; what is not packed comes as it is."""
+    """Unpack a file, and what is packed in it; what is not packed, or not as it begins to be, comes as it is."""
     if depth > DEEPEST:
         raise TooDeep(f"a file is packed more than {DEEPEST} times over; unpack it by hand and look")
-    inner = unpacked(body)
-    if inner is None:
-        yield from parquet(body) if body[:4] == body[-4:] == PARQUET else avro(body) if body[:4] == AVRO else (body,)
-    else:
-        for each in inner:
-            yield from parts(each, depth + 1)
+    try:
+        inner = unpacked(body)
+        if inner is None:
+            yield from laid_out(body)
+        else:
+            for each in inner:
+                yield from parts(each, depth + 1)
+    except TooDeep:
+        raise
+    except BROKEN:  # what says that it is packed may be broken, or something else that begins alike
+        yield body
+
+
+def laid_out(body: bytes) -> Iterator[bytes]:
+    """Take a Parquet or an Avro file apart; anything else is one part."""
+    if body[:4] == body[-4:] == PARQUET:
+        return parquet(body)
+    return avro(body) if body[:4] == AVRO else iter((body,))
 
 
 def unpacked(body: bytes) -> Iterator[bytes] | None:
@@ -102,6 +97,8 @@ def gunzipped(body: bytes) -> Iterator[bytes]:
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         yield member.decompress(body) + member.flush()
         body = member.unused_data
+    if body:
+        yield body
 
 
 def zipped(body: bytes) -> Iterator[bytes]:
@@ -157,9 +154,7 @@ def parquet(body: bytes) -> Iterator[bytes]:
     """Give a Parquet file's pages unpacked, and all that lies outside them: headers, indexes, statistics, footer."""
     file, at = pq.ParquetFile(pa.BufferReader(body)), 0
     for column in columns(file.metadata):
-        start = column.data_page_offset
-        if column.has_dictionary_page and column.dictionary_page_offset:
-            start = min(start, column.dictionary_page_offset)
+        start = begins(column)
         yield body[at:start]
         at = start + column.total_compressed_size
         yield from pages(body, start, at, column)
@@ -171,7 +166,12 @@ def columns(metadata: pq.FileMetaData) -> list[pq.ColumnChunkMetaData]:
     """List a file's column chunks in the order in which they lie."""
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    return sorted(chunks, key=lambda chunk: chunk.data_page_offset)
+    return sorted(chunks, key=begins)
+
+
+def begins(column: pq.ColumnChunkMetaData) -> int:
+    """Say where a column chunk begins; one of no rows may have a dictionary alone, or nothing."""
+    return min(filter(None, (column.dictionary_page_offset, column.data_page_offset)), default=0)
 
 
 def pages(body: bytes, at: int, end: int, column: pq.ColumnChunkMetaData) -> Iterator[bytes]:
@@ -204,8 +204,18 @@ def delta_coded(file: pq.ParquetFile) -> Iterator[bytes]:
     names = {chunk.path_in_schema for chunk in chunks if any("DELTA" in name for name in chunk.encodings)}
     for name in sorted(names):
         for chunk in file.read(columns=[name]).column(0).chunks:
-            if pa.types.is_string(chunk.type) or pa.types.is_binary(chunk.type):
-                yield b"\0".join(value for value in chunk.cast(pa.binary()).to_pylist() if value is not None)
+            yield from texts(chunk)
+
+
+def texts(column: pa.Array) -> Iterator[bytes]:
+    """Put the texts of a column, also of one within lists or structs, side by side."""
+    kind = column.type
+    if pa.types.is_nested(kind):
+        inner = column.flatten()
+        for each in inner if isinstance(inner, list) else [inner]:
+            yield from texts(each)
+    elif not pa.types.is_primitive(kind) and not pa.types.is_null(kind):
+        yield b"\0".join(value for value in plain(column).view(pa.binary()).to_pylist() if value is not None)
 
 
 def number(body: bytes, at: int) -> tuple[int, int]:

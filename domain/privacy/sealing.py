@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.privacy import spelling
 from domain.privacy.aes import block, doubled, xor
-from domain.privacy.columns import changed, plain
+from domain.privacy.columns import changed
 from domain.privacy.keyring import FIELDS, SEALED_BYTES, SUBJECTS, DataKey, Keyring, KeyUnavailable, SubjectKey
+from domain.privacy.layout import plain
 from domain.privacy.siv import NotAuthentic
 
 SEALED, SHREDDABLE, WRAPPED = "s", "k", "w"

@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from domain.privacy import spelling
 from domain.privacy.aes import Bytes
-from domain.privacy.columns import changed, plain
+from domain.privacy.columns import changed
 from domain.privacy.domains import HEAD, Domain
 from domain.privacy.ff1 import Ff1
 from domain.privacy.keyring import PRESERVED, TOKENS, DataKey, Keyring
+from domain.privacy.layout import plain
 from domain.privacy.normalise import normalised
 from domain.privacy.siv import Siv
 

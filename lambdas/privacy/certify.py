@@ -26,16 +26,20 @@ def certificate(
     retention: Retention,
     now: datetime,
     *,
-    link: Mapping[str, Any],
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Say what was searched, found and removed, after which other; nothing in it says who the person is."""
+    """Say what was searched, found and removed; nothing in it says who the person is.
+
+    `facts` tell its number, the digest of the one before it, the key that signs it, and how many spellings of the
+    person were too common to be looked for among bytes.
+    """
     found = {name.removeprefix("held/"): rows for name, rows in notes.items() if name.startswith("held/")}
     mine = held.total(found, digest)
     at = datetime.fromisoformat(standing["at"])
     return {
         "certificate": "erasure",
         "version": VERSION,
-        **link,
+        **facts,
         "subject": digest,
         "job": standing["job"],
         "requested_at": standing["at"],
@@ -112,7 +116,7 @@ class Signer:
         answer = self.kms.sign(KeyId=self.key, Message=signed_part(said), MessageType="RAW", SigningAlgorithm=ALGORITHM)
         signature = {
             "algorithm": ALGORITHM,
-            "key": answer["KeyId"],
+            "key": self.key,
             "value": base64.b64encode(answer["Signature"]).decode(),
         }
         return json.dumps({"certificate": said, "signature": signature}, indent=1, ensure_ascii=False).encode()

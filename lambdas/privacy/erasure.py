@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from domain.ingest.conservation import ERASED_PLACES
 from domain.privacy.erasures import Retention
+from domain.privacy.words import is_telling
 from domain.tables import QUARANTINE
 from lambdas.privacy import held, lineage, quarantine, stored
 from lambdas.privacy.certify import Signer, certificate, chained
@@ -227,8 +228,12 @@ def leave(job: str, people: Sequence[Person], name: str, column: str) -> dict[st
 
 
 def sweep(event: Event, context: Context) -> dict[str, Any]:
-    """Read every byte that is left, and delete what nobody needs in which somebody stands."""
-    spelled = [spelling for person in people_of(event["job"]) for spelling in person.spellings]
+    """Read every byte that is left, and delete what nobody needs in which somebody stands.
+
+    What is too common to tell a person is not looked for: a number or a word would be found in what is others'.
+    """
+    people = people_of(event["job"])
+    spelled = [spelling for person in people for spelling in person.spellings if is_telling(spelling)]
     reader = Sweep(client("s3"), catalog(), settings().bucket, spelled)
     swept, after = reader.run(event["after"], lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
     place = event["after"].get("KeyMarker", "")
@@ -255,8 +260,12 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
     for digest in table.members(job):
         key = f"certificates/{digest}.json"
         if table.sealed(digest) is not None:
-            link = table.link(job, digest)
-            said = certificate(digest, table.standing(digest), notes, retention(), _now(), link=link)
+            facts = {
+                **table.link(job, digest),
+                "signed_with": settings().signing_key,
+                "too_common": common(job, digest),
+            }
+            said = certificate(digest, table.standing(digest), notes, retention(), _now(), facts=facts)
             client("s3").put_object(Bucket=settings().bucket, Key=key, Body=signer.signed(said))
             table.chain(chained(said))  # before it is finished: who is certified again after a crash has the same link
             table.finish(digest, key, _now())
@@ -264,6 +273,12 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
     table.release(event["execution"])
     people_of.cache_clear()
     return {"certificates": written}
+
+
+def common(job: str, digest: str) -> int:
+    """Count the spellings of a person that sweeps did not look for."""
+    [person] = [one for one in people_of(job) if one.digest == digest]
+    return sum(not is_telling(spelling) for spelling in person.spellings)
 
 
 def retention() -> Retention:

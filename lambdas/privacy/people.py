@@ -11,6 +11,9 @@ from domain.privacy.domains import USER, one
 from domain.privacy.erasures import CONTEXT, digest
 from lambdas.privacy.erasures import Erasures
 
+MOST_SEALED = 4_096
+"""Bytes that KMS seals at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -38,10 +41,10 @@ class People:
         opened = self.kms.decrypt(CiphertextBlob=wrapped, EncryptionContext=CONTEXT)
         return bytes(opened["Plaintext"])
 
-    def seal(self, who: str, spellings: Sequence[str]) -> bytes:
-        """Seal how a person is spelled, for the request with this digest alone (at most 4 KB, as KMS takes)."""
-        plain = json.dumps(list(spellings)).encode()
-        sealed = self.kms.encrypt(KeyId=self.key, Plaintext=plain, EncryptionContext=context(who))
+    def seal(self, person: Person) -> bytes:
+        """Seal how a person is spelled, for the request with their digest alone."""
+        about = context(person.digest)
+        sealed = self.kms.encrypt(KeyId=self.key, Plaintext=plain(person), EncryptionContext=about)
         return bytes(sealed["CiphertextBlob"])
 
     def open(self, job: str) -> list[Person]:
@@ -52,6 +55,11 @@ class People:
     def _spellings(self, who: str, sealed: bytes) -> tuple[str, ...]:
         opened = self.kms.decrypt(CiphertextBlob=sealed, EncryptionContext=context(who))
         return tuple(json.loads(opened["Plaintext"]))
+
+
+def plain(person: Person) -> bytes:
+    """Write how a person is spelled, as it is sealed."""
+    return json.dumps(person.spellings, ensure_ascii=False).encode()
 
 
 def context(about: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +14,9 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from domain.privacy import residue
+from domain.privacy.denial import owner_of
 from domain.privacy.erasure.whole import without
+from domain.privacy.words import is_telling
 from domain.tables import QUARANTINE
 from lambdas.privacy.files import client
 from lambdas.privacy.held import PLACE, Held
@@ -45,10 +47,19 @@ def owners(rows: pa.Table, people: Sequence[Person]) -> list[set[str]]:
     """Say of each row who stands in it, by digest."""
     owner = {spelling: person.digest for person in people for spelling in person.spellings}
     texts = [rows.column(name).cast(pa.binary()).to_pylist() for name in TEXTS]
-    return [
-        {owner[spelling] for text in row if text for spelling in residue.found(text, list(owner))}
-        for row in zip(*texts, strict=True)
-    ]
+    return [named(row[0], owner) | standing(row, owner) for row in zip(*texts, strict=True)]
+
+
+def named(payload: bytes | None, owner: Mapping[str, str]) -> set[str]:
+    """Say whose a record says that it is, by digest."""
+    said = owner_of(pa.scalar(payload or b"", pa.binary()))
+    return {owner[said]} if said is not None and said in owner else set()
+
+
+def standing(texts: Sequence[bytes | None], owner: Mapping[str, str]) -> set[str]:
+    """Say who stands in some texts, by digest; a word that stands in everybody's tells nobody."""
+    telling = [spelling for spelling in owner if is_telling(spelling)]
+    return {owner[spelling] for text in texts if text for spelling in residue.found(text, telling)}
 
 
 def erase(catalog: Catalog, people: Sequence[Person], opened: Opened, notes: dict[str, str]) -> Erased:

@@ -13,10 +13,11 @@ import boto3
 
 from domain import metrics
 from domain.privacy import audit
+from domain.privacy.domains import USER, one
 from domain.privacy.keyring import TOKENS, UNITS
 from lambdas.privacy import stored
 from lambdas.privacy.erasures import Erasures
-from lambdas.privacy.people import People, named
+from lambdas.privacy.people import MOST_SEALED, People, named, plain
 from lambdas.privacy.settings import RequestSettings
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 MOST = 100
 """People in one request, and in one job."""
 
-LONGEST = 1024  # characters: what is sealed must fit into KMS's 4 KB
+LONGEST = 512
+"""Bytes of UTF-8; the contract lets 128 characters in.  Their tokens of some versions are sealed too."""
 
 settings = cache(RequestSettings.read)
 client = cache(boto3.client)
@@ -54,9 +56,19 @@ def checked(subjects: Any) -> Sequence[str]:
     if not isinstance(subjects, list) or len(subjects) > MOST:
         raise Unusable(f"a list of at most {MOST} subjects")
     for place, subject in enumerate(subjects):
-        if not isinstance(subject, str) or not 0 < len(subject) <= LONGEST:
-            raise Unusable(f"subject {place} must be text of 1 to {LONGEST} characters")
+        if not isinstance(subject, str) or not 0 < len(subject.encode("utf-8", "replace")) <= LONGEST:
+            raise Unusable(f"subject {place} must be text of 1 to {LONGEST} bytes of UTF-8")
+        if not is_text(subject) or not one(subject, USER):
+            raise Unusable(f"subject {place} must be text of whole characters, and not of white space alone")
     return subjects
+
+
+def is_text(subject: str) -> bool:
+    """Tell whether all of a text can be written as UTF-8; JSON may name half of a character."""
+    try:
+        return bool(subject.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime) -> list[dict[str, Any]]:
@@ -65,11 +77,13 @@ def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime
         return []
     people = People(client("kms"), settings().erasure_key, erasures)
     key, due = people.digests_key(), now + timedelta(days=int(settings().erasure_max_days))
+    asked = [named(key, name, tokens(name)) for name in map(meant, subjects)]
+    for place, person in enumerate(asked):
+        if len(plain(person)) > MOST_SEALED:
+            raise Unusable(f"subject {place} is too long in all its spellings: {MOST_SEALED} bytes at most")
     told = []
-    for subject in subjects:
-        person = named(key, subject, tokens(subject))
-        sealed = people.seal(person.digest, person.spellings)
-        is_new = erasures.request(person.digest, sealed, now, due)
+    for person in asked:
+        is_new = erasures.request(person.digest, people.seal(person), now, due)
         told.append(erasures.standing(person.digest) | {"subject": person.digest, "is_new": is_new})
     digests = tuple(str(each["subject"]) for each in told)
     print(audit.line(audit.Act.ERASURE, who=who, at=now, subjects=digests))
@@ -84,6 +98,11 @@ def watch(erasures: Erasures, now: datetime) -> None:
     spans = [(datetime.fromisoformat(each["at"]), datetime.fromisoformat(each["due"])) for each in standing]
     metrics.ERASURES_OVERDUE.emit(sum(due < now for _, due in spans))
     metrics.ERASURE_TIME.emit(max((100 * (now - at) / (due - at) for at, due in spans), default=0.0))
+
+
+def meant(subject: str) -> str:
+    """Say who is asked for: with privacy on, a token stands for somebody."""
+    return stored.meant(subject, keys().ring()) if settings().keys else subject
 
 
 def tokens(subject: str) -> Sequence[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from domain.privacy.keyring import SEALED_BYTES, UNITS
+from domain.privacy.keyring import SEALED_BYTES, UNITS, KeyUnavailable
 from domain.privacy.units import called
 from domain.schema import Treatment
 from domain.tables import QUARANTINE
@@ -36,6 +36,24 @@ def unit_of(raw: str, ring: Keyring) -> tuple[str, ...]:
     return (called(raw, ring),) if ring.versions(UNITS) else ()
 
 
+def meant(asked: str, ring: Keyring) -> str:
+    """Say who is asked for: whom a token of ours stands for, and else the value itself.
+
+    Rows of theirs come in under the name, not the token, and so the name is what must be denied.
+    """
+    from domain.privacy import tokens  # noqa: PLC0415  # with its layer, only where privacy is on
+    from domain.privacy.domains import DOMAINS, is_token  # noqa: PLC0415  # as above
+    from domain.privacy.siv import NotAuthentic  # noqa: PLC0415  # as above
+    from domain.privacy.spelling import NotSpelled  # noqa: PLC0415  # as above
+
+    if not is_token(asked):
+        return asked
+    try:
+        return str(tokens.revealed(pa.array([asked], pa.string()), ring, DOMAINS[USER])[0].as_py())
+    except (NotAuthentic, NotSpelled, KeyUnavailable):
+        return asked
+
+
 def set_aside_in_clear(rows: pa.Table, ring: Keyring) -> pa.Table:
     """Open what is sealed in rows of the quarantine; what was set aside while privacy was off is in clear already."""
     for name in SEALED:
@@ -47,12 +65,16 @@ def set_aside_in_clear(rows: pa.Table, ring: Keyring) -> pa.Table:
 
 
 def opened(value: Any, name: str, ring: Keyring) -> Any:
-    """Open one value, of either kind, if it is sealed."""
+    """Open one value, of either kind, if it is sealed; what only looks so was sent so, while privacy was off."""
     from domain.privacy.sealing import unsealed  # noqa: PLC0415  # with its layer, only where privacy is on
-    from domain.privacy.spelling import SPELLED  # noqa: PLC0415  # as above
+    from domain.privacy.siv import NotAuthentic  # noqa: PLC0415  # as above
+    from domain.privacy.spelling import SPELLED, NotSpelled  # noqa: PLC0415  # as above
 
-    if isinstance(value, bytes) and value.startswith(SEALED_BYTES):
+    is_bytes = isinstance(value, bytes) and value.startswith(SEALED_BYTES)
+    is_text = isinstance(value, str) and (found := SPELLED.fullmatch(value)) is not None and found[1] == "s"
+    if not is_bytes and not is_text:
+        return value
+    try:
         return unsealed(value, ring, f"{QUARANTINE.name}.{name}")
-    if isinstance(value, str) and (found := SPELLED.fullmatch(value)) and found[1] == "s":
-        return unsealed(value, ring, f"{QUARANTINE.name}.{name}")
-    return value
+    except (NotAuthentic, NotSpelled):
+        return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ KEY = ec.derive_private_key(17, ec.SECP256R1())
 def written(folder: Path, number: int, previous: str | None, subject: str) -> str:
     """Sign a certificate into a folder; return the digest that the next one names."""
     said: dict[str, Any] = {"certificate": "erasure", "number": number, "previous": previous, "subject": subject}
-    said |= {"searched": {"bucket": {"found": 0}}}
+    said |= {"searched": {"bucket": {"found": 0}}, "signed_with": "arn:of:the:key"}
     value = KEY.sign(verify.signed_part(said), ec.ECDSA(hashes.SHA256()))
-    signature = {"algorithm": verify.ALGORITHM, "value": base64.b64encode(value).decode()}
+    signature = {"algorithm": verify.ALGORITHM, "key": said["signed_with"], "value": base64.b64encode(value).decode()}
     (folder / f"{subject}.json").write_text(json.dumps({"certificate": said, "signature": signature}))
     return hashlib.sha256(verify.signed_part(said)).hexdigest()
 
@@ -73,3 +74,68 @@ def test_two_of_one_number_and_none_at_all_are_refused(folder: Path, tmp_path_fa
         verify.chain(folder, folder / "key.pem")
     with pytest.raises(verify.NotGenuine, match="there is no certificate"):
         verify.chain(tmp_path_factory.mktemp("empty"), folder / "key.pem")
+
+
+def genuine(path: Path, key: Path) -> bool:
+    try:
+        verify.verify(path, key)
+    except verify.NotGenuine:
+        return False
+    return True
+
+
+def test_a_certificate_with_one_bit_changed_anywhere_is_refused(folder: Path) -> None:
+    path, key = folder / "aa.json", folder / "key.pem"
+    body = path.read_bytes()
+
+    assert genuine(path, key)
+    for place in range(len(body)):
+        for bit in (1, 2, 4, 8, 16, 32, 64, 128):
+            path.write_bytes(body[:place] + bytes([body[place] ^ bit]) + body[place + 1 :])
+            assert not genuine(path, key), (place, bit)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda held: held | {"note": "and all is well"},
+        lambda held: held | {"signature": held["signature"] | {"by": "us"}},
+        lambda held: held | {"signature": held["signature"] | {"key": "another"}},
+        lambda held: held | {"signature": {**held["signature"], "value": held["signature"]["value"] + "\n"}},
+        lambda held: held | {"certificate": [held["certificate"]]},
+        lambda held: {"certificate": held["certificate"]},
+        lambda held: [held],
+    ],
+)
+def test_what_stands_beside_what_was_signed_is_refused(folder: Path, change: Callable[[Any], Any]) -> None:
+    path = folder / "aa.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+    assert not genuine(path, folder / "key.pem")
+
+
+def test_names_in_another_order_are_the_same_certificate(folder: Path) -> None:
+    path = folder / "aa.json"
+
+    def turned(some: Any) -> Any:
+        return {name: turned(some[name]) for name in reversed(some)} if isinstance(some, dict) else some
+
+    path.write_text(json.dumps(turned(json.loads(path.read_text())), indent=3))
+    assert genuine(path, folder / "key.pem")
+
+
+def test_a_name_that_comes_twice_is_refused(folder: Path) -> None:
+    """Whoever reads it sees the first, and a program the last."""
+    path = folder / "aa.json"
+    path.write_text('{"certificate": {"subject": "somebody else"}, ' + path.read_text()[1:])
+
+    assert not genuine(path, folder / "key.pem")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[" * 100_000, b"\xff", b"null", b'{"certificate": 1, "signature": 2}', b'"\\ud800"']
+)
+def test_what_is_no_certificate_is_said_to_be_none(folder: Path, body: bytes) -> None:
+    (folder / "aa.json").write_bytes(body)
+
+    assert not genuine(folder / "aa.json", folder / "key.pem")

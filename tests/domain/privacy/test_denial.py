@@ -15,7 +15,7 @@ import pytest
 from domain.ingest.batch import Arrived, Sorted, sort
 from domain.ingest.landing import Lander
 from domain.ingest.receipts import read_receipt, shard_prefix
-from domain.privacy.denial import ERASED, admitted
+from domain.privacy.denial import ERASED, admitted, owner_of
 from domain.privacy.erasures import DENIED_HEX, Denied, digest
 from domain.tables import QUARANTINE
 from tests.domain.ingest.faulty import MemoryBucket
@@ -137,3 +137,18 @@ def test_a_person_who_is_denied_while_a_batch_lands_is_not_in_what_counts() -> N
 @pytest.mark.parametrize("spelled", ["u-gone", "u-gone ", "\uff55-gone"])
 def test_a_denied_person_is_known_however_the_name_is_spelled(spelled: str) -> None:
     assert admitted(sort([record(0, spelled)], "shard-0"), denied(GONE)).quarantined == {ERASED: 1}
+
+
+NOBODYS = {
+    "a list without an end": b"[" * 200_000,
+    "a name without an end": b'{"user_id":' + b"[" * 200_000,
+    "half a character": b'{"user_id":"\\ud800"}',
+    "no text": b"\xff",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("payload", NOBODYS)
+def test_whose_a_record_is_that_nobody_can_read_is_not_known(payload: str) -> None:
+    """A nesting without an end would else stop its shard, as soon as anybody is denied."""
+    assert owner_of(pa.scalar(NOBODYS[payload])) is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -141,7 +144,7 @@ def test_distinct_values_are_changed_once() -> None:
     assert sum(rows) == 10 + 4 * SAMPLE
 
 
-LAYOUTS = {
+LAYOUTS: dict[str, Callable[[pa.Array], Any]] = {
     "sliced": lambda column: pa.concat_arrays([column, column]).slice(len(column)),
     "in chunks": lambda column: pa.chunked_array([column.slice(0, 1), column.slice(1)]),
     "dictionary": lambda column: column.dictionary_encode(),
