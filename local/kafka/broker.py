@@ -21,7 +21,7 @@ from local import processes, spark
 from local.kafka import jars
 
 HEAP_MEGABYTES = 384
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 END_SECONDS = 20.0
 LOOK_SECONDS = 0.05
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -140,8 +141,8 @@ class Poller(threading.Thread):
         rules, size = self._rules, ENVELOPE_BYTES
         items: list[Item] = []
         until = float("inf")
-        while not self.stopping.is_set() and time.monotonic() < until:
-            wait = min(WAIT_SECONDS, max(0.0, until - time.monotonic()))
+        while not self.stopping.is_set() and monotonic() < until:
+            wait = min(WAIT_SECONDS, max(0.0, until - monotonic()))
             room = min(FETCH_RECORDS, rules.batch_size - len(items))
             self._kept.extend(self._fetch(consumer, room - len(self._kept), wait))
             while self._kept and len(items) < rules.batch_size:
@@ -152,7 +153,7 @@ class Poller(threading.Thread):
             if len(items) == rules.batch_size:
                 break
             if items and until == float("inf"):
-                until = time.monotonic() + rules.window_seconds
+                until = monotonic() + rules.window_seconds
         return items
 
     def _fetch(self, consumer: Consumer, most: int, wait: float) -> list[Record]:

@@ -81,11 +81,14 @@ def recording_function(cloud: Cloud, notes: Path, body: str, **settings: Any) ->
     return make_function(cloud, source, Environment={"Variables": {"NOTES": str(notes)}}, **settings)
 
 
+def whole_lines(notes: Path) -> list[str]:
+    """Return the lines of a file that a function may just be writing to, or be about to."""
+    return notes.read_text().rpartition("\n")[0].splitlines() if notes.exists() else []
+
+
 def noted(notes: Path) -> list[list[str]]:
     """Return the data of the records of each invocation."""
-    if not notes.exists():
-        return []
-    return [[record["data"] for record in json.loads(line)["records"]] for line in notes.read_text().splitlines()]
+    return [[record["data"] for record in json.loads(line)["records"]] for line in whole_lines(notes)]
 
 
 def meeting(place: Path, name: str) -> str:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from local.cloud import Cloud
 from local.event_rules import Clock, transformed
-from tests.local.builders import any_name, make_function, make_queue, messages, until
+from tests.local.builders import any_name, make_function, make_queue, messages, until, whole_lines
 
 
 @dataclass
@@ -73,8 +73,7 @@ def handle(event, context):
     for kind in ("Sold", "Seen", "Sold"):
         events.put_events(Entries=[{"Source": shop, "DetailType": kind, "Detail": '{"n": 1}'}])
 
-    seen = until(lambda: (tmp_path / "seen").exists() and (tmp_path / "seen").read_text().splitlines())
-    seen = until(lambda: len(lines := (tmp_path / "seen").read_text().splitlines()) == 2 and lines)
+    seen = until(lambda: len(lines := whole_lines(tmp_path / "seen")) == 2 and lines)
     assert {json.loads(line)["detail-type"] for line in seen} == {"Sold"}
     assert json.loads(seen[0])["detail"] == {"n": 1}
 

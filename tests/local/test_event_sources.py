@@ -37,6 +37,7 @@ from tests.local.builders import (
     recording_function,
     stream_arn,
     until,
+    whole_lines,
 )
 
 pytestmark = pytest.mark.slow
@@ -547,8 +548,7 @@ def test_a_failed_message_comes_back_until_it_goes_to_the_dead_letter_queue(
     mapping = map_queue(hurried, arn, function, FunctionResponseTypes=["ReportBatchItemFailures"])
 
     def delivered() -> list[str]:
-        lines = notes.read_text().splitlines() if notes.exists() else []
-        return [text for line in lines for text in json.loads(line)]
+        return [text for line in whole_lines(notes) for text in json.loads(line)]
 
     def failed(times: int) -> bool:
         return delivered().count("bad") == times and lag(hurried, mapping) == 1  # "good" is deleted

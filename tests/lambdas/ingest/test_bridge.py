@@ -18,7 +18,7 @@ from domain.ingest import bridge as messages
 from domain.ingest.bridge import PLAIN, SIGNED, Bridge, Brokers, NotTaken
 from lambdas.ingest import bridge
 from tests.brokers import CLUSTER, KafkaTopic, Sent
-from tests.local.builders import any_name
+from tests.local.builders import any_name, until
 
 pytestmark = pytest.mark.slow
 
@@ -212,7 +212,7 @@ def test_the_real_client_takes_these_settings_and_asks_for_a_token(monkeypatch: 
 
     monkeypatch.setattr(bridge, "token", noted)
     client = Producer({**bridge.SENDING, **bridge.way(Brokers("127.0.0.1:1", "eu-central-1"))})
-    client.poll(1)
+    until(lambda: client.poll(0.1) or signed)
     [(text, expires)] = signed[:1]
     asked = urlsplit(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode())
     parts = parse_qs(asked.query)

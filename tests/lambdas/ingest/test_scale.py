@@ -18,7 +18,7 @@ from domain.ingest.scaling import Change, Decision
 from lambdas.ingest import scale
 from local.cloud import Cloud
 from local.tally import tally
-from tests.local.builders import any_name, lag, make_stream, map_stream, recording_function, until
+from tests.local.builders import any_name, lag, make_stream, map_stream, recording_function, until, whole_lines
 
 KEYS = 40
 HEAVY = 60_000  # of 40 at once a shard cannot take all, however slow the machine
@@ -71,7 +71,7 @@ class Sender:
 
 def delivered(notes: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for line in notes.read_text().splitlines():
+    for line in whole_lines(notes):
         for record in json.loads(line)["records"]:
             found[record["key"]].append(record["data"].rstrip())
     return found

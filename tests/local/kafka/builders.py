@@ -12,7 +12,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from local.cloud import Cloud
-from tests.local.builders import any_name, lag, make_function, until
+from tests.local.builders import any_name, lag, make_function, until, whole_lines
 
 AUTHENTICATION = {"Sasl": {"Iam": {"Enabled": True}}}
 NODES = {"InstanceType": "kafka.t3.small", "ClientSubnets": ["subnet-1", "subnet-2"]}
@@ -86,7 +86,7 @@ def map_topic(cloud: Cloud, cluster: str, topic: str, function: str, **settings:
 
 
 def events(notes: Path) -> list[Mapping[str, Any]]:
-    return [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
+    return [json.loads(line) for line in whole_lines(notes)]
 
 
 def noted(notes: Path) -> list[list[str]]:

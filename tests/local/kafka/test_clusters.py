@@ -30,7 +30,7 @@ def test_what_a_client_sends_to_the_bootstrap_brokers_a_client_reads(cloud: Clou
     own = {"group.id": "any", "auto.offset.reset": "earliest"}
     consumer = Consumer({"bootstrap.servers": address, **own})
     consumer.subscribe([topic])
-    found = consumer.consume(2, 20)
+    found = consumer.consume(2, 120)
     consumer.close()
 
     assert address.startswith("127.0.0.1:")
@@ -40,7 +40,7 @@ def test_what_a_client_sends_to_the_bootstrap_brokers_a_client_reads(cloud: Clou
 def test_a_topic_has_the_partitions_and_settings_that_it_was_declared_with(cloud: Cloud, cluster: str) -> None:
     topic = make_topic(cloud, cluster, 3, message_timestamp_type="LogAppendTime", min_insync_replicas="2")
     found = cloud.client("kafka").describe_topic(ClusterArn=cluster, TopicName=topic)
-    held = AdminClient({"bootstrap.servers": bootstrap(cloud, cluster)}).list_topics(timeout=10).topics[topic]
+    held = AdminClient({"bootstrap.servers": bootstrap(cloud, cluster)}).list_topics(timeout=120).topics[topic]
 
     assert (found["PartitionCount"], found["ReplicationFactor"], found["Status"]) == (3, 3, "ACTIVE")
     assert "message.timestamp.type=LogAppendTime" in base64.b64decode(found["Configs"]).decode()
