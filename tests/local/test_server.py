@@ -67,6 +67,15 @@ def test_a_port_in_use_is_one_line_and_code_2(cloud: Cloud, tmp_path: Path) -> N
     assert said == f"local: port {cloud.port} is in use: end what holds it, or pass --port\n"
 
 
+@pytest.mark.slow
+def test_a_port_that_is_none_is_refused_by_its_value() -> None:
+    command = [sys.executable, "-m", "local", "--port=-5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("'-5' is no port: write a whole number from 1 to 65535")
+
+
 def test_ending_a_child_ends_its_children_too(tmp_path: Path) -> None:
     grandchild = tmp_path / "pid"
     child = processes.start(["sh", "-c", f"sleep 60 & echo $! > {grandchild}; wait"])
