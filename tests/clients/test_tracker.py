@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ import rjsmin
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from domain.ingest.contract import check
+from local.api_gateway.front import rest_apis
 from local.cloud import Cloud
 from stacks.names import STREAM
 from tests.front import CONFIG, Front, deployed
@@ -89,7 +91,7 @@ def front(cloud: Cloud, site: Site, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=BROWSER, args=ALONE)
+        found = playwright.chromium.launch(executable_path=BROWSER, args=ALONE, timeout=SECONDS * 1000)
         yield found
         found.close()
 
@@ -98,6 +100,7 @@ def browser() -> Iterator[Browser]:
 def visitor(site: Site, browser: Browser) -> Iterator[BrowserContext]:
     """A visitor who was never here."""
     context = browser.new_context(locale="de-DE")
+    context.set_default_timeout(SECONDS * 1000)
     yield context
     context.close()
 
@@ -222,16 +225,25 @@ def test_what_the_front_refused_is_sent_again_and_arrives_once(
 
 
 @pytest.mark.slow
-def test_a_client_over_its_rate_sends_again_later(front: Front, site: Site, visitor: BrowserContext) -> None:
+def test_a_client_over_its_rate_sends_again_later(
+    front: Front, site: Site, visitor: BrowserContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page, mark, answers, sent = visitor.new_page(), any_name("rate"), list[int](), set[str]()
     page.on("response", lambda answer: answers.append(answer.status) if "/batch" in answer.url else None)
     page.goto(f"{site.address}/index.html")
     until(lambda: kept(page) == 0, SECONDS)
     hold(front, 1)
-    while 429 not in answers:
+
+    def refused() -> bool:
         front.post("events", {})
         sent.add(search(page, mark))
         page.evaluate("rivermill.flush()")
+        return 429 in answers
+
+    with monkeypatch.context() as held:
+        moment = time.monotonic()
+        held.setattr(rest_apis(front.cloud).throttles, "now", lambda: moment)  # no second passes meanwhile
+        until(refused, SECONDS)
     hold(front, CONFIG.front_rate)
     until(lambda: kept(page) == 0, SECONDS)
 
