@@ -22,18 +22,32 @@ def rows_of(subjects: pa.Array, column: pa.ChunkedArray) -> pa.ChunkedArray:
     >>> rows_of(pa.array(["u-1"]), pa.chunked_array([["u-1", None, "u-2"]])).to_pylist()
     [True, False, False]
     """
-    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-    return pc.is_in(plain, value_set=subjects.drop_null().cast(plain.type))
+    named = plain_chunks(column)
+    return pc.is_in(named, value_set=subjects.drop_null().cast(named.type))
+
+
+VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+"""Layouts of Arrow that it neither compares nor filters, and others that hold the same."""
+
+
+def plain_chunks(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give a column in a layout that can be compared."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    usual = VIEWS.get(kind, kind)
+    return column if column.type == usual else column.cast(usual)
 
 
 def without(table: pa.Table, hit: pa.ChunkedArray) -> pa.Table:
     """Keep the rows that are not hit, and of an Arrow dictionary only the values that they use."""
-    kept = table.filter(pc.invert(hit))
-    for place, field in enumerate(kept.schema):
+    usual = pa.schema([field.with_type(VIEWS.get(field.type, field.type)) for field in table.schema])
+    kept = (table if usual.equals(table.schema) else table.cast(usual)).filter(pc.invert(hit))
+    for place, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             plain = kept[place].cast(field.type.value_type)
             kept = kept.set_column(place, field, plain.dictionary_encode().cast(field.type))
-    return kept
+        elif field.type in VIEWS:
+            kept = kept.set_column(place, field, kept[place].cast(field.type))
+    return kept.replace_schema_metadata(table.schema.metadata)
 
 
 def like(metadata: pq.FileMetaData, number: int) -> dict[str, Any]:
