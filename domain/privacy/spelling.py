@@ -76,5 +76,6 @@ def version_of(text: str, letter: str) -> int:
     """
     found = SPELLED.fullmatch(text)
     if found is None or found[1] != letter:
-        raise NotSpelled(f"{text[:12]!r}… is none; it begins with {letter!r}, a version and a dot")
+        # Not repeated: who takes a name for a token would find it in a log.
+        raise NotSpelled(f"a text of {len(text)} characters is none; one begins with {letter!r}, a version and a dot")
     return int(found[2])

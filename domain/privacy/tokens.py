@@ -83,8 +83,7 @@ def preserved(column: pa.Array | pa.ChunkedArray, ring: Keyring, domain: Domain)
     """Replace numbers by others of as many digits; what is no number of a length that can be kept becomes a token."""
     whole = normalised(column, domain)
     mask = pc.fill_null(pc.match_substring_regex(whole, NUMBER), False)
-    ff1 = format_cipher(ring, domain)
-    kept = replaced(whole, mask, lambda some: changed(some, digit_by_digit(ff1.seal)))
+    kept = replaced(whole, mask, lambda some: changed(some, digit_by_digit(format_cipher(ring, domain).seal)))
     return replaced(kept, pc.and_(pc.invert(mask), pc.is_valid(whole)), lambda some: tokenized(some, ring, domain))
 
 
@@ -92,9 +91,8 @@ def restored(column: pa.Array | pa.ChunkedArray, ring: Keyring, domain: Domain) 
     """Undo `preserved`; digits carry no proof, so other digits give wrong ones without a complaint."""
     whole = plain(column)
     mask = pc.fill_null(pc.match_substring_regex(whole, NUMBER), False)
-    ff1 = format_cipher(ring, domain)
     tokens = pc.and_(pc.invert(mask), pc.is_valid(whole))
-    found = replaced(whole, mask, lambda some: changed(some, digit_by_digit(ff1.open)))
+    found = replaced(whole, mask, lambda some: changed(some, digit_by_digit(format_cipher(ring, domain).open)))
     return replaced(found, tokens, lambda some: revealed(some, ring, domain))
 
 

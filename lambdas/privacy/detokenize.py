@@ -12,7 +12,7 @@ import boto3
 import pyarrow as pa
 
 from domain.privacy import audit, sealing, tokens
-from domain.privacy.domains import DOMAINS, USER, Domain
+from domain.privacy.domains import DOMAINS, USER, Domain, is_text
 from domain.privacy.keyring import PROTECTING, TOKENS, UNITS, Keyring, KeyUnavailable
 from domain.privacy.siv import NotAuthentic
 from domain.privacy.spelling import NotSpelled
@@ -82,7 +82,7 @@ def checked(event: Mapping[str, Any]) -> dict[str, Any]:
     what = [name for name in ASKED if name in event]
     if len(what) != 1 or not isinstance(event[what[0]], list) or not 0 < len(event[what[0]]) <= MOST:
         raise Refused("tokens, values, units or sealed", f"give one of them, a list of 1 to {MOST}")
-    if what != ["sealed"] and event.get("domain") not in DOMAINS:
+    if what != ["sealed"] and str(event.get("domain")) not in DOMAINS:
         raise Refused("domain", f"one of {', '.join(DOMAINS)}")
     return {"what": what[0], "items": event[what[0]], "purpose": event["purpose"].strip(), "who": event["who"]} | {
         "domain": DOMAINS.get(str(event.get("domain")))
@@ -93,7 +93,7 @@ def done(asked: Mapping[str, Any], ring: Keyring) -> dict[str, Any]:
     """Do what is asked, all of it or nothing."""
     if asked["what"] == "sealed":
         return {"opened": [opened(each, ring) for each in asked["items"]], "about": subjects(asked["items"])}
-    if not all(isinstance(item, str) for item in asked["items"]):
+    if not all(isinstance(item, str) and is_text(item) for item in asked["items"]):
         raise Refused(asked["what"], "a list of texts")
     if asked["what"] == "values":
         found = {value: spelled(value, ring, asked["domain"]) for value in asked["items"]}
@@ -108,7 +108,7 @@ def done(asked: Mapping[str, Any], ring: Keyring) -> dict[str, Any]:
 
 def opened(item: Mapping[str, Any], ring: Keyring) -> str:
     """Open one sealed value."""
-    if not all(isinstance(item.get(name), str) for name in ("field", "value")):
+    if not isinstance(item, dict) or not all(isinstance(item.get(name), str) for name in ("field", "value")):
         raise Refused("sealed", 'each {"field": "search.query", "value": …}, and its row\'s "subject" if it has one')
     if not item["value"].startswith(sealing.SHREDDABLE):
         return sealing.unsealed(str(item["value"]), ring, item["field"])

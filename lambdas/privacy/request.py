@@ -13,7 +13,7 @@ import boto3
 
 from domain import metrics
 from domain.privacy import audit
-from domain.privacy.domains import USER, one
+from domain.privacy.domains import USER, is_text, one
 from domain.privacy.keyring import TOKENS, UNITS
 from lambdas.privacy import stored
 from lambdas.privacy.erasures import Erasures
@@ -61,14 +61,6 @@ def checked(subjects: Any) -> Sequence[str]:
         if not is_text(subject) or not one(subject, USER):
             raise Unusable(f"subject {place} must be text of whole characters, and not of white space alone")
     return subjects
-
-
-def is_text(subject: str) -> bool:
-    """Tell whether all of a text can be written as UTF-8; JSON may name half of a character."""
-    try:
-        return bool(subject.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime) -> list[dict[str, Any]]:
