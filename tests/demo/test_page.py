@@ -60,6 +60,21 @@ def test_a_missing_picture_is_noticed(browser_page: tuple[Page, list[str]], tmp_
     assert page.evaluate("[...document.images].filter(i => !i.naturalWidth).length") == 1
 
 
+@pytest.mark.slow
+def test_a_narrow_window_shows_a_long_address_whole(browser_page: tuple[Page, list[str]], tmp_path: Path) -> None:
+    page, _ = browser_page
+    evidence = any_evidence()
+    evidence["tables"][0]["location"] = f"s3://{'bucket' * 12}/raw/page_view"
+    page.set_viewport_size({"width": 420, "height": 900})
+
+    page.goto(write_page(evidence, tmp_path).as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    beyond = "[...document.querySelectorAll('p code, li code')].filter(c => c.getBoundingClientRect().right > 420)"
+
+    assert page.evaluate(f"{beyond}.map(c => c.textContent)") == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+
+
 def test_text_from_outside_is_escaped() -> None:
     evidence = any_evidence(run="<script>alert(1)</script>")
 
