@@ -31,6 +31,7 @@ from lambdas.experiment.decisions import Decisions
 from lambdas.experiment.settings import DecideSettings
 
 FRESH_SECONDS = 10.0
+CONNECT_SECONDS, READ_SECONDS = 0.5, 1.0
 REMEMBERED = 50_000
 """Units that a warm process remembers; about 20 MB."""
 
@@ -40,7 +41,8 @@ settings = cache(DecideSettings.read)
 @cache
 def client(service: str) -> Any:
     """Connect to a service; a person waits, so it is given up soon."""
-    config = Config(connect_timeout=0.5, read_timeout=1, retries={"total_max_attempts": 2, "mode": "standard"})
+    retries = {"total_max_attempts": 2, "mode": "standard"}
+    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries=retries)
     return boto3.client(service, config=config)
 
 

@@ -32,7 +32,8 @@ class Front:
 
 
 @pytest.fixture
-def front(service: Service) -> Iterator[Front]:
+def front(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Front]:
+    monkeypatch.setattr(client, "SECONDS", 120.0)  # nothing here depends on a machine's speed
     found = Front()
 
     class Answering(BaseHTTPRequestHandler):

@@ -110,6 +110,8 @@ def service(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     for name, value in {**cloud.environment(), **{kind.upper(): name for kind, name in names.items()}}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for wait in ("CONNECT_SECONDS", "READ_SECONDS"):  # nothing here depends on a machine's speed
+        monkeypatch.setattr(decide, wait, 120.0)
     forget()
     dynamodb, kinesis = boto3.client("dynamodb"), boto3.client("kinesis")
     for kind, key in KEYS.items():
