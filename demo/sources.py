@@ -16,13 +16,15 @@ from clients.replay.mapping import Mapping as Columns
 from clients.replay.replay import Replay
 from clients.replay.rows import UnreadableFile
 from clients.send import Report
-from clients.world.world import FEWEST_EVENTS, TooSmallAWorld, World
+from clients.world.world import FEWEST_EVENTS, World
 from demo.laptop import DemoFailed
 from demo.progress import tell
 from demo.sending import send_all
 from demo.truth import Truth
 
 SEED = 7
+MOST_EVENTS = 20_000_000  # a world's plan takes 95 bytes a record, and is kept beside Spark
+LONGEST = 20  # digits that are read as a number
 SENT = "records sent"
 
 
@@ -61,12 +63,10 @@ class Simulation:
     @classmethod
     def of(cls, events: str, until: date, folder: Path) -> Simulation:
         """Make a world of as many records as was asked for; DemoFailed says what may be asked for."""
-        made = cls(int(events) if events.isdecimal() else 0, until, folder)
-        try:
-            made.world()
-        except TooSmallAWorld as error:
-            raise DemoFailed(f"EVENTS={events}: give a whole number of at least {FEWEST_EVENTS}") from error
-        return made
+        number = int(events) if events.isdecimal() and len(events) < LONGEST else 0
+        if not FEWEST_EVENTS <= number <= MOST_EVENTS:
+            raise DemoFailed(f"EVENTS={events}: give a whole number from {FEWEST_EVENTS} to {MOST_EVENTS}")
+        return cls(number, until, folder)
 
     def world(self) -> World:
         """Make the world."""

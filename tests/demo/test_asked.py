@@ -29,11 +29,11 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
-@pytest.mark.parametrize("events", ["", "abc", "10", "0", "-5", "1e6", "2.5", "999"])
+@pytest.mark.parametrize("events", ["", "abc", "10", "0", "-5", "1e6", "2.5", "999", "20000001", "9" * 5000])
 def test_a_number_of_events_that_makes_no_world_is_refused(capsys: pytest.CaptureFixture[str], events: str) -> None:
     line = said(capsys, f"--events={events}")
 
-    assert line == f"rivermill: EVENTS={events}: give a whole number of at least 1000"
+    assert line == f"rivermill: EVENTS={events}: give a whole number from 1000 to 20000000"
 
 
 def test_a_switch_that_is_neither_on_nor_off_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
