@@ -22,7 +22,7 @@ from lambdas.privacy.files import client
 from lambdas.privacy.held import PLACE, Held
 from lambdas.privacy.objects import Place, read, write
 from lambdas.privacy.people import Person
-from lambdas.privacy.table import Erased, Replacement, described, erase_found
+from lambdas.privacy.table import Erased, Replacement, described, erase_found, whole
 
 TEXTS = ("payload", "value", "detail")
 Opened = Callable[[pa.Table], pa.Table]
@@ -66,7 +66,7 @@ def erase(catalog: Catalog, people: Sequence[Person], opened: Opened, notes: dic
     """Remove the rows in which the people stand, from all branches and tags; plans anew beside other writers."""
 
     def holding(table: Table, ref: str) -> list[Replacement]:
-        tasks = table.scan(snapshot_id=table.metadata.refs[ref].snapshot_id).plan_files()
+        tasks = whole(table.scan(snapshot_id=table.metadata.refs[ref].snapshot_id).plan_files())
         tried = (replacement(table, task.file, people, opened) for task in tasks)
         return [one for one in tried if one is not None]
 

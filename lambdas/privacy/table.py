@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +19,7 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import Table
+from pyiceberg.table import FileScanTask, Table
 
 from domain.privacy.erasure.file import erase
 from domain.privacy.erasure.splice import Splice
@@ -144,18 +144,22 @@ def commit(table: Table, ref: str, held: Sequence[Replacement], notes: dict[str,
 
 def holding(table: Table, ref: str, work: Work) -> list[Replacement]:
     """Find the data files that hold the subjects, and write what stands in their place."""
-    snapshot = table.metadata.refs[ref].snapshot_id
-    tasks = list(
-        table.scan(row_filter=condition(work.column, work.subjects.to_pylist()), snapshot_id=snapshot).plan_files()
-    )
-    if beside := next((task.file.file_path for task in tasks if task.delete_files), None):
-        raise UnsupportedLayout(f"file: {beside} has rows deleted beside it (merge-on-read); compact the table first")
+    wanted = condition(work.column, work.subjects.to_pylist())
+    tasks = whole(table.scan(row_filter=wanted, snapshot_id=table.metadata.refs[ref].snapshot_id).plan_files())
     new = [task.file for task in tasks if task.file.file_path not in work.done]
     with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
         for file, found in zip(new, pool.map(lambda file: replacement(table, file, work), new), strict=True):
             work.done[file.file_path] = found
     found_all = (work.done[task.file.file_path] for task in tasks)
     return [found for found in found_all if found is not None]
+
+
+def whole(tasks: Iterable[FileScanTask]) -> list[FileScanTask]:
+    """List the files that a scan reads; refuse one of which rows are deleted beside it, since they would return."""
+    found = list(tasks)
+    if beside := next((task.file.file_path for task in found if task.delete_files), None):
+        raise UnsupportedLayout(f"file: {beside} has rows deleted beside it (merge-on-read); compact the table first")
+    return found
 
 
 def replacement(table: Table, old: DataFile, work: Work) -> Replacement | None:

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import FileScanTask
 
 from lambdas.privacy import erasure
 from lambdas.privacy.erasure import TOGETHER_BYTES, batched
+from lambdas.privacy.table import UnsupportedLayout, whole
 
 SIZES = st.lists(st.integers(0, 2 * TOGETHER_BYTES), max_size=40)
 
@@ -50,3 +53,15 @@ def test_an_erasure_waits_as_long_as_it_is_worth(
     answer = erasure.quiet({"job": "j", "since": now.isoformat()}, None)  # type: ignore[arg-type]
 
     assert answer == {"quiet": not wait, "going": going, "wait": wait}
+
+
+def test_a_file_of_which_rows_are_deleted_beside_it_is_refused_by_name() -> None:
+    """Written again, it would have a new name, which no deletion knows."""
+    clean, beside = (
+        FileScanTask(DataFile.from_args(file_path=f"s3://lake/{name}.parquet"), delete_files=deletes)
+        for name, deletes in (("a", set()), ("b", {DataFile.from_args(file_path="s3://lake/d.parquet")}))
+    )
+
+    assert whole([clean]) == [clean]
+    with pytest.raises(UnsupportedLayout, match=r"s3://lake/b\.parquet has rows deleted beside it"):
+        whole(iter([clean, beside]))
