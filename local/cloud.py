@@ -54,5 +54,6 @@ def _session() -> boto3.Session:
 
 @functools.cache
 def _client(endpoint: str, region: str, service: str) -> Any:
-    addressing = Config(s3={"addressing_style": "path"}, max_pool_connections=64, retries={"total_max_attempts": 1})
-    return _session().client(service, endpoint_url=endpoint, region_name=region, config=addressing)
+    patience = {"read_timeout": 300, "retries": {"total_max_attempts": 1}}  # a loaded laptop is slow, and never far
+    config = Config(s3={"addressing_style": "path"}, max_pool_connections=64, **patience)
+    return _session().client(service, endpoint_url=endpoint, region_name=region, config=config)

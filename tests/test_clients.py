@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from domain.tables import PROPENSITY, QUARANTINE, SESSIONS, TABLES
 from local.bootstrap import exports
 from local.cloud import Cloud
 from stacks import names
+from tests.local.builders import until
 from tests.platform import DAY, EMPTY_DAY, Day, Platform
 
 pytestmark = pytest.mark.slow
@@ -106,10 +108,10 @@ def sent(platform: Platform, again: dict[str, Any], tmp_path_factory: pytest.Tem
     record.write_bytes(b"not JSON at all")
     to = ["--stream-name", STREAM, "--partition-key", "u-2"]
     answer = aws("kinesis", "put-record", *to, "--data", f"fileb://{record}")
-    until = time.monotonic() + PATIENCE
+    end = time.monotonic() + PATIENCE
     settled = before.settled + 2
     while before.settled < settled:
-        assert time.monotonic() < until, f"{before.settled} of {settled} records are settled"
+        assert time.monotonic() < end, f"{before.settled} of {settled} records are settled"
         before.update(s3, platform.bucket)
     commit_all(platform.laptop)
     return Sent(known["event"], record.read_bytes(), answer["SequenceNumber"])
@@ -141,9 +143,9 @@ def test_the_event_that_the_rest_page_posts_with_curl_lands_in_its_raw_table(pla
         env={**os.environ, "PATH": path},
     )
     assert (done.returncode, done.stdout) == (0, '{"accepted": 1, "failed": []}'), done.stderr
-    settled, until = before.settled + 1, time.monotonic() + PATIENCE
+    settled, end = before.settled + 1, time.monotonic() + PATIENCE
     while before.settled < settled:
-        assert time.monotonic() < until, "the event was not settled"
+        assert time.monotonic() < end, "the event was not settled"
         before.update(platform.laptop.client("s3"), platform.bucket)
     commit_all(platform.laptop)
 
@@ -255,7 +257,8 @@ def call(url: str, body: bytes, *, signed: bool = True) -> tuple[int, Any]:
 
 def test_a_signed_request_is_answered_with_a_probability_for_each_row(platform: Platform, day: Day) -> None:
     rows = [GOOD, {**GOOD, "carts": 2, "cart_value": 80.0}]
-    status, answer = call(output_of(platform.laptop, "PredictUrl"), json.dumps({"instances": rows}).encode())
+    url, body = output_of(platform.laptop, "PredictUrl"), json.dumps({"instances": rows}).encode()
+    status, answer = until(lambda: (found := call(url, body))[0] != HTTPStatus.SERVICE_UNAVAILABLE and found)
 
     assert status == 200
     assert len(answer["predictions"]) == 2

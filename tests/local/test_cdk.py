@@ -107,7 +107,7 @@ class Cdk:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=900,
             check=False,
         )
 
