@@ -57,7 +57,8 @@ def test_a_shell_that_exports_the_two_lines_finds_the_cloud_bootstrapped_whateve
     answered = subprocess.run(
         [sys.executable, "-c", describe], env=environment, capture_output=True, text=True, check=False
     )
-    cloud.send_signal(signal.SIGHUP)  # the terminal is closed
+    under_nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    cloud.send_signal(signal.SIGTERM if under_nohup else signal.SIGHUP)  # the terminal is closed
     _, complained = cloud.communicate(timeout=120)
 
     assert len(lines) == 2

@@ -20,6 +20,7 @@ from domain.tables import CURATED, STATISTICS
 from glue_jobs.experiment import readout
 from tests.glue_jobs.builders import MORNING, Row, any_event, minutes
 from tests.glue_jobs.frames import Lake, dicts, framed
+from tests.glue_jobs.tables import BUCKET
 
 pytestmark = pytest.mark.slow
 
@@ -190,7 +191,7 @@ def test_a_quantile_is_read_from_every_event_after_the_exposure(crowd: tuple[lis
 
 def run(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
     monkeypatch.setattr(
-        "sys.argv", ["readout", "--day", day.isoformat(), "--run", f"readout-{day}", "--bucket", "lake"]
+        "sys.argv", ["readout", "--day", day.isoformat(), "--run", f"readout-{day}", "--bucket", BUCKET]
     )
     readout.main()
 

@@ -10,9 +10,10 @@ from glue_jobs import lake
 from glue_jobs.process import curate
 from tests.glue_jobs.builders import MORNING, Row, any_event, minutes
 from tests.glue_jobs.frames import Lake, dicts, framed
+from tests.glue_jobs.tables import BUCKET
 
 COLUMNS = RAW["page_view"].columns
-ARGUMENTS = ["curate", "--day", "2026-03-02", "--run", "daily-2026-03-02", "--bucket", "lake"]
+ARGUMENTS = ["curate", "--day", "2026-03-02", "--run", "daily-2026-03-02", "--bucket", BUCKET]
 pytestmark = pytest.mark.slow
 
 

@@ -12,6 +12,7 @@ from domain.tables import CURATED, OPENINGS, RAW, SESSIONS, USERS
 from glue_jobs.process import curate, features, sessions
 from tests.glue_jobs.builders import MORNING, Row, any_event, kinds, minutes
 from tests.glue_jobs.frames import Lake
+from tests.glue_jobs.tables import BUCKET
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ def arrive(empty_lake: Lake, rows: Sequence[Row]) -> None:
 
 def refine(monkeypatch: pytest.MonkeyPatch, day: str) -> None:
     """Run the day's jobs, one after another."""
-    monkeypatch.setattr("sys.argv", ["job", "--day", day, "--run", f"daily-{day}", "--bucket", "lake"])
+    monkeypatch.setattr("sys.argv", ["job", "--day", day, "--run", f"daily-{day}", "--bucket", BUCKET])
     for job in (curate, sessions, features):
         job.main()
 

@@ -13,6 +13,7 @@ from glue_jobs import lake
 from glue_jobs.process import curate, replay
 from tests.glue_jobs.builders import MORNING, any_event, minutes
 from tests.glue_jobs.frames import Lake
+from tests.glue_jobs.tables import BUCKET
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def sent(event_id: str, minute: float = 1, **fields: Any) -> dict[str, Any]:
 
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, Any]:
     monkeypatch.setattr(
-        "sys.argv", ["replay", *SPAN, "--run", "replay-x", "--bucket", "lake", "--TempDir", "x", *flags]
+        "sys.argv", ["replay", *SPAN, "--run", "replay-x", "--bucket", BUCKET, "--TempDir", "x", *flags]
     )
     capsys.readouterr()
     replay.main()
@@ -113,7 +114,7 @@ def test_a_shadow_that_changes_or_loses_events_is_swapped_only_if_accepted(
 def test_a_table_that_moved_meanwhile_is_not_overwritten(empty_lake: Lake) -> None:
     curated(empty_lake)
     tamper(empty_lake, "DELETE FROM {table} WHERE event_id = 'b'")
-    asked = replay.Arguments.read([*SPAN, "--run", "x", "--bucket", "lake"])
+    asked = replay.Arguments.read([*SPAN, "--run", "x", "--bucket", BUCKET])
     replay.build(empty_lake.spark, "page_view", asked)
     empty_lake.append(KEPT, [sent("new", 95)])
 

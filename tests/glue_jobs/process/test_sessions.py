@@ -14,6 +14,7 @@ from glue_jobs.process import sessions
 from glue_jobs.process.sessions import interactions
 from tests.glue_jobs.builders import Row, any_event, grouped, kinds, minutes, wanderers
 from tests.glue_jobs.frames import Lake, dicts, framed
+from tests.glue_jobs.tables import BUCKET
 
 pytestmark = pytest.mark.slow
 EVENT = Column("event", str, True, Field("Its kind."))
@@ -79,7 +80,7 @@ def curated(rows: list[Row], empty_lake: Lake) -> None:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, day: str) -> None:
-    monkeypatch.setattr("sys.argv", ["sessions", "--day", day, "--run", f"daily-{day}", "--bucket", "lake"])
+    monkeypatch.setattr("sys.argv", ["sessions", "--day", day, "--run", f"daily-{day}", "--bucket", BUCKET])
     sessions.main()
 
 

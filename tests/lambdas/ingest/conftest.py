@@ -103,6 +103,7 @@ def lake(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     made = Lake(Bucket(s3, BUCKET))
+    made.bucket.delete(list(made.bucket.keys("")))  # of a test of the process that failed
     lock_glue(monkeypatch, made)
     yield made
     made.bucket.delete(list(made.bucket.keys("")))

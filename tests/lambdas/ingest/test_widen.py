@@ -11,7 +11,7 @@ import pytest
 
 from lambdas.ingest import widen
 from local.cloud import Cloud
-from tests.local.builders import any_name
+from tests.local.builders import any_name, until
 from tests.local.kafka.builders import make_cluster, make_topic
 
 pytestmark = pytest.mark.slow
@@ -68,10 +68,18 @@ def look() -> dict[str, Any]:
     return widen.handler({}, None)
 
 
+def widened(topic: Topic) -> int | None:
+    """Look once, and wait until the broker tells of the partitions that it took."""
+    target: int | None = look()["target"]
+    if target is not None:
+        until(lambda: topic.partitions() == target)
+    return target
+
+
 def test_partitions_double_while_the_alarm_rings_up_to_the_most_there_may_be(topic: Topic) -> None:
     topic.ring(topic.lag, "ALARM")
 
-    seen = [(look()["target"], topic.partitions()) for _ in range(3)]
+    seen = [(widened(topic), topic.partitions()) for _ in range(3)]
 
     assert seen == [(6, 6), (10, 10), (None, 10)]
 
@@ -79,7 +87,7 @@ def test_partitions_double_while_the_alarm_rings_up_to_the_most_there_may_be(top
 def test_at_the_most_there_may_be_somebody_is_told(topic: Topic, capsys: pytest.CaptureFixture[str]) -> None:
     topic.ring(topic.lag, "ALARM")
     for _ in range(3):
-        look()
+        widened(topic)
 
     assert '"Starved": true' in capsys.readouterr().out.splitlines()[-1]
 
@@ -93,7 +101,7 @@ def test_while_nothing_rings_partitions_stay(topic: Topic, state: str) -> None:
 
 def test_they_are_not_lowered_when_the_alarm_is_over(topic: Topic) -> None:
     topic.ring(topic.lag, "ALARM")
-    look()
+    widened(topic)
     topic.ring(topic.lag, "OK")
 
     assert (look()["target"], topic.partitions()) == (None, 6)
