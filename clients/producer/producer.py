@@ -446,6 +446,7 @@ class Producer:
 
     def _stay_behind(self) -> None:
         """Be closed in a child of the process that made this: its thread, and what is buffered, are the parent's."""
+        held = self._journal if not self._closed else None  # a closed one's files are closed, their numbers others'
         self._lock = threading.Lock()
         self._turn = threading.Condition(self._lock)
         self._closing = self._closed = True
@@ -454,15 +455,15 @@ class Producer:
         for lane in self._lanes:
             lane.batch = Batch()
         self._watch()
-        if self._journal:
-            self._journal.release()
+        if held:
+            held.release()
 
 
 ALIVE: WeakSet[Producer] = WeakSet()
 
 
 def _after_fork() -> None:
-    for producer in ALIVE:
+    for producer in list(ALIVE):
         producer._stay_behind()
 
 

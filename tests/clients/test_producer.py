@@ -508,6 +508,26 @@ def test_a_forked_child_leaves_the_producer_to_its_parent(tmp_path: Path, durabl
     assert producer.report.imbalance == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_child_closes_no_file_that_came_after_a_closed_producer_s(tmp_path: Path) -> None:
+    producer = Producer("s", client=Stream(), durable_dir=tmp_path / "own")
+    producer.close()
+    kept = os.open(tmp_path / "another", os.O_CREAT | os.O_RDWR)  # gets the number of the journal's lock
+    child = os.fork()
+    if child == 0:
+        try:
+            os.fstat(kept)
+            os._exit(0)
+        finally:
+            os._exit(2)
+    _, status = os.waitpid(child, 0)
+    os.close(kept)
+
+    assert producer.report.imbalance == 0
+    assert status == 0
+
+
 def wire(entries: list[dict[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
     """What boto3 puts on the wire for some records."""
     seen: list[AWSRequest] = []
