@@ -84,8 +84,10 @@ def events_of(records: Sequence[Arrived]) -> Events:
 def one_each(records: Sequence[Arrived]) -> Events | None:
     """Take records for one event each, if surely none holds more; None if one may."""
     payloads = [record.payload for record in records]
+    if not set(map(FIRST_BYTE, payloads)).isdisjoint(PACKED):
+        return None
     whole = b"".join(payloads)
-    if b"\n" in whole or not set(map(FIRST_BYTE, payloads)).isdisjoint(PACKED):
+    if b"\n" in whole:
         return None
     everyone = list(range(len(payloads)))
     return Events(payloads, everyone, everyone, total=len(payloads), size=len(whole), whole=whole)
