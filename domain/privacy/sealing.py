@@ -32,8 +32,8 @@ Encrypt = Callable[[bytes, bytes, bytes], bytes]
 
 def sealed(column: Chunk, key: DataKey, context: str) -> pa.Array:
     """Seal a column of text or bytes; `context` says which field it is, and opens it nowhere else."""
-    about, salt = bound(key, context), os.urandom(SALT)
-    encrypt, texts = salted(key, salt), as_bytes(column)
+    about, salt, whole = bound(key, context), os.urandom(SALT), plain(column)
+    encrypt, texts = salted(key, salt), as_bytes(whole)
     nonces = os.urandom(NONCE * len(texts))
     found = [
         None
@@ -41,12 +41,13 @@ def sealed(column: Chunk, key: DataKey, context: str) -> pa.Array:
         else salt + (nonce := nonces[row * NONCE : (row + 1) * NONCE]) + encrypt(nonce, text, about)
         for row, text in enumerate(texts)
     ]
-    return written(found, plain(column).type, SEALED, key.version)
+    return written(found, whole.type, SEALED, key.version)
 
 
 def shredded(column: Chunk, subjects: Chunk, keys: Mapping[str, SubjectKey], context: str) -> pa.Array:
     """Seal each value of a column under its subject's own key; raise KeyUnavailable for a subject that has none."""
-    texts, owners = as_bytes(column), subjects.to_pylist()
+    whole, owners = plain(column), subjects.to_pylist()
+    texts = as_bytes(whole)
     nonces = os.urandom(NONCE * len(texts))
     ciphers = {subject: own(keys, subject, context) for subject in set(owners)}
     found: list[bytes | None] = []
@@ -54,7 +55,7 @@ def shredded(column: Chunk, subjects: Chunk, keys: Mapping[str, SubjectKey], con
         id, encrypt, about = ciphers[subject]
         nonce = nonces[start : start + NONCE]
         found.append(None if text is None else b"".join((id, nonce, encrypt(nonce, text, about))))
-    return written(found, plain(column).type, SHREDDABLE, OWN_VERSION)
+    return written(found, whole.type, SHREDDABLE, OWN_VERSION)
 
 
 def own(keys: Mapping[str, SubjectKey], subject: str, context: str) -> tuple[bytes, Encrypt, bytes]:
