@@ -46,8 +46,9 @@ def looked_up(table: Table, people: Sequence[Person], opened: Opened) -> Held:
 def owners(rows: pa.Table, people: Sequence[Person]) -> list[set[str]]:
     """Say of each row who stands in it, by digest."""
     owner = {spelling: person.digest for person in people for spelling in person.spellings}
+    telling = {spelling: digest for spelling, digest in owner.items() if is_telling(spelling)}
     texts = [rows.column(name).cast(pa.binary()).to_pylist() for name in TEXTS]
-    return [named(row[0], owner) | standing(row, owner) for row in zip(*texts, strict=True)]
+    return [named(row[0], owner) | standing(row, telling) for row in zip(*texts, strict=True)]
 
 
 def named(payload: bytes | None, owner: Mapping[str, str]) -> set[str]:
@@ -57,9 +58,8 @@ def named(payload: bytes | None, owner: Mapping[str, str]) -> set[str]:
 
 
 def standing(texts: Sequence[bytes | None], owner: Mapping[str, str]) -> set[str]:
-    """Say who stands in some texts, by digest; a word that stands in everybody's tells nobody."""
-    telling = [spelling for spelling in owner if is_telling(spelling)]
-    return {owner[spelling] for text in texts if text for spelling in residue.found(text, telling)}
+    """Say who stands in some texts, by digest; `owner` has no word that stands in everybody's."""
+    return {owner[spelling] for text in texts if text for spelling in residue.found(text, list(owner))}
 
 
 def erase(catalog: Catalog, people: Sequence[Person], opened: Opened, notes: dict[str, str]) -> Erased:
