@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import boto3
@@ -31,9 +31,7 @@ def units(call: Call, tokens: Sequence[str], *, purpose: str, who: str) -> dict[
 def opened(call: Call, sealed: Sequence[str], *, field: str, purpose: str, who: str) -> dict[str, str]:
     """Open sealed values of one field, such as `quarantine.value`: what was set aside, why, and with which value."""
     found: dict[str, str] = {}
-    once = list(dict.fromkeys(sealed))
-    for start in range(0, len(once), MOST):
-        part = once[start : start + MOST]
+    for part in _parts(sealed):
         asked = [{"field": field, "value": value} for value in part]
         found |= zip(part, call(FUNCTION, sealed=asked, purpose=purpose, who=who)["opened"], strict=True)
     return found
@@ -51,7 +49,13 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def _asked(call: Call, what: str, back: str, items: Sequence[str], **why: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    for part in _parts(items):
+        found |= call(FUNCTION, **{what: part, **why})[back]
+    return found
+
+
+def _parts(items: Sequence[str]) -> Iterator[list[str]]:
+    """Take items once each, as many as one call may ask for."""
     once = list(dict.fromkeys(items))
     for start in range(0, len(once), MOST):
-        found |= call(FUNCTION, **{what: once[start : start + MOST], **why})[back]
-    return found
+        yield once[start : start + MOST]

@@ -75,15 +75,20 @@ def checked(held: dict[str, Any], key: EllipticCurvePublicKey) -> dict[str, Any]
         if isinstance(fault, NotGenuine):
             raise
         raise NotGenuine("the signature is not of this text and key: it was changed, or is another's") from None
-    named = {"key"} if "signed_with" in said else signature.keys() & {"key"}  # before version 3 no key was signed
-    if signature.keys() != {"algorithm", "value", *named} or signature.get("key") != said.get(
-        "signed_with", signature.get("key")
-    ):
+    if not is_as_signed(signature, said):
         raise NotGenuine("beside the signature stands what was not signed: it was changed")
     found = said["searched"]["bucket"]["found"]
     if said["certificate"] != "erasure" or found:
         raise NotGenuine(f"it is genuine and certifies no erasure: {found} objects still held somebody")
     return dict(said)
+
+
+def is_as_signed(signature: dict[str, Any], said: dict[str, Any]) -> bool:
+    """Tell whether what stands beside the signature was signed too; before version 3 the name of the key was not."""
+    beside = signature.keys() - {"algorithm", "value"}
+    if "signed_with" in said:
+        return beside == {"key"} and signature["key"] == said["signed_with"]
+    return beside <= {"key"}
 
 
 def chain(folder: Path, public_key: Path) -> list[dict[str, Any]]:
