@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from domain.privacy.domains import USER, is_token
 from domain.privacy.keyring import SEALED_BYTES, UNITS, KeyUnavailable
 from domain.privacy.units import called
 from domain.schema import Treatment
@@ -14,21 +15,17 @@ from domain.tables import QUARANTINE
 if TYPE_CHECKING:
     from domain.privacy.keyring import Keyring
 
-USER = "user"
-"""The domain of the subjects' tokens."""
-
 SEALED = tuple(column.name for column in QUARANTINE.columns if column.field.treatment is Treatment.ENCRYPT)
 
 
 def tokens_of(raw: str, ring: Keyring) -> tuple[str, ...]:
     """Give a person's tokens under every version of the key, the newest first."""
     from domain.privacy import tokens  # noqa: PLC0415  # with its layer, only where privacy is on
-    from domain.privacy.domains import DOMAINS  # noqa: PLC0415  # as above
     from domain.privacy.keyring import TOKENS, Keyring  # noqa: PLC0415  # as above
 
     column = pa.array([raw], pa.string())
     rings = [Keyring.of([ring.version(TOKENS, version)]) for version in ring.versions(TOKENS)]
-    return tuple(tokens.tokenized(column, each, DOMAINS[USER])[0].as_py() for each in rings)
+    return tuple(tokens.tokenized(column, each, USER)[0].as_py() for each in rings)
 
 
 def unit_of(raw: str, ring: Keyring) -> tuple[str, ...]:
@@ -42,14 +39,13 @@ def meant(asked: str, ring: Keyring) -> str:
     Rows of theirs come in under the name, not the token, and so the name is what must be denied.
     """
     from domain.privacy import tokens  # noqa: PLC0415  # with its layer, only where privacy is on
-    from domain.privacy.domains import DOMAINS, is_token  # noqa: PLC0415  # as above
     from domain.privacy.siv import NotAuthentic  # noqa: PLC0415  # as above
     from domain.privacy.spelling import NotSpelled  # noqa: PLC0415  # as above
 
     if not is_token(asked):
         return asked
     try:
-        return str(tokens.revealed(pa.array([asked], pa.string()), ring, DOMAINS[USER])[0].as_py())
+        return str(tokens.revealed(pa.array([asked], pa.string()), ring, USER)[0].as_py())
     except (NotAuthentic, NotSpelled, KeyUnavailable):
         return asked
 
