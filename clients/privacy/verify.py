@@ -133,17 +133,19 @@ def lines(said: dict[str, Any]) -> list[str]:
         f"genuine: subject {said['subject'][:16]}… was erased at {said['erased_at']}, due by {said['due_at']}",
         f"  {held}; {sum(said['items_deleted'].values())} items of key-value stores were deleted",
         f"  every byte of {scan['versions']:,} objects ({scan['bytes']:,} bytes) was read: found {scan['found']}",
-        *common(said.get("too_common", 0)),
+        *common(said.get("too_common", 0), said.get("categories", 0)),
         *(f"  {model} learned from what is gone; it is trained anew by then" for model in must),
         *(f"  until {each['until']}: {each['store']}, since {each['why']}" for each in said["still_held_until"]),
     ]
 
 
-def common(spellings: int) -> list[str]:
-    """Tell of spellings that no reading of bytes can tell from others' words."""
+def common(spellings: int, categories: int) -> list[str]:
+    """Tell of spellings that no reading of bytes can tell from others' words, and of those that others' rows have."""
     if not spellings:
         return []
-    return [f"  {spellings} of their names, too short or too common a word, was looked for in columns alone"]
+    also = f" ({categories} of these since others' rows name a product or the like so)" if categories else ""
+    where = "was looked for in columns that name people alone"
+    return [f"  {spellings} of their names, too short or too common a word{also}, {where}"]
 
 
 def told(place: Path, public_key: Path) -> list[str]:

@@ -15,6 +15,9 @@ FEWEST, FEWEST_DIGITS = 3, 7
 """Shorter values, or shorter numbers, stand by chance in what is others' or nobody's."""
 
 LITERALS = ("true", "false", "null", "none", "nan", "rivermill", "rivermill-events")
+ONES_OWN = re.compile(r"[a-z][0-9]+\.")
+"""How tokens and digests begin (domain.privacy.spelling)."""
+
 ESCAPED = re.compile(r"\\u[0-9a-f]{4}")
 HEXED = re.compile(r"%[0-9A-F]{2}")
 ESCAPE_BEFORE, ESCAPE_AFTER = re.compile(rb"\\u([0-9a-fA-F]{4})$"), re.compile(rb"\\u([0-9a-fA-F]{4})")
@@ -23,6 +26,9 @@ LONGEST_CHARACTER, LONGEST_ESCAPE = 4, 12
 NEAR = 8  # bytes on either side that tell a number
 BEFORE_NUMBERS, AFTER_NUMBERS = b":[,.", b",]}.eE"
 PRINTABLE = range(0x20, 0x7F)
+
+CATEGORIES = ("arm", "category", "country", "currency", "device", "experiment", "order_id", "product_id")
+"""Columns whose values name something that is nobody: what stands there whole, in others' rows, is no person."""
 
 WAYS: tuple[Callable[[str], str], ...] = (
     str,
@@ -62,6 +68,15 @@ def is_telling(value: str) -> bool:
     if value.isdigit():
         return len(value) >= FEWEST_DIGITS
     return len(value.strip()) >= FEWEST and value.casefold() not in vocabulary()
+
+
+def may_be_a_category(value: str) -> bool:
+    """Tell whether a value could also be what others' rows call a product or the like, as no address or token is.
+
+    >>> [may_be_a_category(value) for value in ("shoes", "12345678", "ann@example.net", "t1.AAAA", "7")]
+    [True, True, False, False, False]
+    """
+    return is_telling(value) and "@" not in value and not ONES_OWN.match(value)
 
 
 @lru_cache(1)

@@ -31,7 +31,7 @@ def certificate(
     """Say what was searched, found and removed; nothing in it says who the person is.
 
     `facts` tell its number, the digest of the one before it, the key that signs it, and how many spellings of the
-    person were too common to be looked for among bytes.
+    person were too common to be looked for among bytes, and how many of these are so since others' rows have them.
     """
     found = {name.removeprefix("held/"): rows for name, rows in notes.items() if name.startswith("held/")}
     mine = held.total(found, digest)

@@ -7,17 +7,17 @@ import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 from botocore.exceptions import ClientError
+from pyiceberg.table import Table
 
 from domain.ingest.conservation import ERASED_PLACES
 from domain.privacy.erasures import Retention
-from domain.privacy.words import is_telling
 from domain.tables import QUARANTINE
 from lambdas.privacy import held, lineage, quarantine, stored
 from lambdas.privacy.certify import Signer, certificate, chained
@@ -48,6 +48,7 @@ TOGETHER_BYTES = 256 << 20
 """So many bytes of tables are gone through in one invocation, at most, unless one table alone is larger."""
 
 TABLES_AT_ONCE = 4
+CATEGORIES = "categories"
 MARGIN_MS = 90_000
 MOST_ROUNDS = 10
 ACTIVE = ("STARTING", "RUNNING", "STOPPING", "WAITING")
@@ -83,6 +84,15 @@ def erasures() -> Erasures:
 def people_of(job: str) -> list[Person]:
     """Open who the job is about, once while the process is warm."""
     return People(client("kms"), settings().erasure_key, erasures()).open(job)
+
+
+def told_apart(job: str) -> list[Person]:
+    """Open who the job is about, with what `find` learned of each one's names."""
+    found = erasures().notes(job, CATEGORIES).get(CATEGORIES, {})
+    return [
+        replace(one, categories=frozenset(one.spellings[place] for place in found.get(one.digest, ())))
+        for one in people_of(job)
+    ]
 
 
 def begin(event: Event, _: Context) -> dict[str, Any]:
@@ -140,15 +150,16 @@ def is_going(job: str, since: datetime) -> bool:
     return any(run["JobRunState"] in ACTIVE and run["StartedOn"] <= since for run in found)
 
 
-def find(event: Event, _: Context) -> dict[str, Any]:
+def find(event: Event, context: Context) -> dict[str, Any]:
     """Count what tables hold, mark the models that learned from it, and name the tables to go through."""
-    table, job, people = erasures(), event["job"], people_of(event["job"])
-    tables = held.subject_tables(catalog())
+    table, job, every = erasures(), event["job"], held.all_tables(catalog())
+    note_categories(job, every, lambda: has_time(context))
+    people, tables = told_apart(job), held.subject_tables(every)
     columns = {name: held.column_of(name, table) for name, table in tables.items()}
     with ThreadPoolExecutor(TABLES_AT_ONCE) as pool:
         rows = pool.map(lambda name: held.looked_up(tables[name], str(columns[name]), people), tables)
         found = dict(zip(tables, rows, strict=True))
-    aside = catalog().load_table(QUARANTINE.full_name)
+    aside = every[QUARANTINE.full_name]
     found[QUARANTINE.full_name] = quarantine.looked_up(aside, people, opened)
     for name, here in found.items():
         table.note(job, f"held/{name}", here.rows, once=True)
@@ -160,6 +171,14 @@ def find(event: Event, _: Context) -> dict[str, Any]:
     sizes = {name: held.bytes_of(table) for name, table in (*tables.items(), (QUARANTINE.full_name, aside))}
     named = [{"name": name, "column": columns.get(name) or NO_COLUMN, "bytes": size} for name, size in sizes.items()]
     return {"batches": [{"tables": batch} for batch in batched(named)]}
+
+
+def note_categories(job: str, tables: Mapping[str, Table], in_time: Callable[[], bool]) -> None:
+    """Note which names of the people, by their place among them, others' rows have for what is nobody."""
+    people = people_of(job)
+    found = held.categories(tables.values(), people, in_time)
+    by_person = {one.digest: [one.spellings.index(each) for each in found.get(one.digest, ())] for one in people}
+    erasures().note(job, CATEGORIES, {digest: sorted(places) for digest, places in by_person.items() if places})
 
 
 def batched(tables: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -219,7 +238,7 @@ def leave(job: str, people: Sequence[Person], name: str, column: str) -> dict[st
         spelled = [spelling for person in people for spelling in person.spellings]
         done = erase_table(catalog(), name, spelled, column, notes=notes)
     else:
-        done = quarantine.erase(catalog(), people, opened, notes)
+        done = quarantine.erase(catalog(), told_apart(job), opened, notes)
     purged = purge(catalog(), name, IN_FLIGHT)
     said = {"table": name, **asdict(done), "purged": asdict(purged)}
     if done.rows:
@@ -230,15 +249,21 @@ def leave(job: str, people: Sequence[Person], name: str, column: str) -> dict[st
 def sweep(event: Event, context: Context) -> dict[str, Any]:
     """Read every byte that is left, and delete what nobody needs in which somebody stands.
 
-    What is too common to tell a person is not looked for: a number or a word would be found in what is others'.
+    What is too common to tell a person, a number or a word, would be found in what is others': it is looked for in
+    columns that name people alone.
     """
-    people = people_of(event["job"])
-    spelled = [spelling for person in people for spelling in person.spellings if is_telling(spelling)]
-    reader = Sweep(client("s3"), catalog(), settings().bucket, spelled)
-    swept, after = reader.run(event["after"], lambda: context.get_remaining_time_in_millis() > MARGIN_MS)
+    people = told_apart(event["job"])
+    telling, common = ([each for one in people for each in getattr(one, kind)] for kind in ("telling", "common"))
+    reader = Sweep(client("s3"), catalog(), settings().bucket, telling, common)
+    swept, after = reader.run(event["after"], lambda: has_time(context))
     place = event["after"].get("KeyMarker", "")
     erasures().note(event["job"], f"swept/{event['since']}/{place}", swept.said())
     return {"after": after, "state": "more" if after else judged(event)}
+
+
+def has_time(context: Context) -> bool:
+    """Tell whether an invocation has time for more."""
+    return context.get_remaining_time_in_millis() > MARGIN_MS
 
 
 def judged(event: Event) -> str:
@@ -263,7 +288,7 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
             facts = {
                 **table.link(job, digest),
                 "signed_with": settings().signing_key,
-                "too_common": common(job, digest),
+                **common(job, digest),
             }
             said = certificate(digest, table.standing(digest), notes, retention(), _now(), facts=facts)
             client("s3").put_object(Bucket=settings().bucket, Key=key, Body=signer.signed(said))
@@ -275,10 +300,10 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
     return {"certificates": written}
 
 
-def common(job: str, digest: str) -> int:
-    """Count the spellings of a person that sweeps did not look for."""
-    [person] = [one for one in people_of(job) if one.digest == digest]
-    return sum(not is_telling(spelling) for spelling in person.spellings)
+def common(job: str, digest: str) -> dict[str, int]:
+    """Count the spellings of a person that sweeps looked for in columns alone, and which of them others' rows have."""
+    [person] = [one for one in told_apart(job) if one.digest == digest]
+    return {"too_common": len(person.common), "categories": len(person.categories)}
 
 
 def retention() -> Retention:

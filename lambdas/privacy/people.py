@@ -9,6 +9,7 @@ from typing import Any
 
 from domain.privacy.domains import USER, one
 from domain.privacy.erasures import CONTEXT, digest
+from domain.privacy.words import is_telling
 from lambdas.privacy.erasures import Erasures
 
 MOST_SEALED = 4_096
@@ -21,6 +22,18 @@ class Person:
 
     digest: str
     spellings: tuple[str, ...]
+    categories: frozenset[str] = frozenset()
+    """Spellings that stand in others' rows as what is no person."""
+
+    @property
+    def telling(self) -> list[str]:
+        """List the spellings that are this person wherever they stand among bytes."""
+        return [each for each in self.spellings if is_telling(each) and each not in self.categories]
+
+    @property
+    def common(self) -> list[str]:
+        """List the others, which are this person in columns of people alone."""
+        return [each for each in self.spellings if each not in self.telling]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ from domain.ingest.commits import position
 from domain.ingest.landing import ROOT as LANDING
 from domain.ingest.receipts import read_receipt, receipt_key
 from domain.privacy import residue
-from lambdas.privacy.held import DATABASES
+from lambdas.privacy.held import DATABASES, SUBJECTS
 from lambdas.privacy.objects import Place, Version, read, remove
 from lambdas.privacy.purge import keys, reachable
 
 PAGE = 200
 READERS = 8
 MODELS = "models/"
+COLUMNS = frozenset(SUBJECTS.values())
 REMOVED, LIVE, BLOCKED = "removed", "live", "blocked"
 
 
@@ -57,12 +58,16 @@ def total(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 @dataclass
 class Sweep:
-    """Reads a bucket for some spellings of people; `s3` is boto3's client."""
+    """Reads a bucket for some spellings of people; `s3` is boto3's client.
+
+    What is too `common` a word to be looked for among bytes is looked for in columns of Parquet files that name people.
+    """
 
     s3: Any
     catalog: Catalog
     bucket: str
     wanted: Sequence[str]
+    common: Sequence[str] = ()
 
     def run(self, after: Mapping[str, str], has_time: Callable[[], bool]) -> tuple[Swept, dict[str, str]]:
         """Read on after a place, all that there is time for; return what was found, and where to go on."""
@@ -82,7 +87,7 @@ class Sweep:
     def judge(self, version: Version) -> str | None:
         """Say what becomes of a version: nothing if nobody stands in it."""
         body = self.body(version)
-        if body is None or not (residue.found(body, self.wanted) or residue.found(version.key.encode(), self.wanted)):
+        if body is None or not self.holds(version.key, body):
             return None
         if version.latest and (version.key in self.in_use or self.is_pending(version.key)):
             return LIVE
@@ -90,6 +95,12 @@ class Sweep:
             return BLOCKED
         remove(self.s3, self.bucket, [version])
         return REMOVED
+
+    def holds(self, key: str, body: bytes) -> bool:
+        """Tell whether somebody stands in an object or in its name."""
+        if residue.found(body, self.wanted) or residue.found(key.encode(), self.wanted):
+            return True
+        return bool(self.common and residue.named(body, COLUMNS, self.common))
 
     def body(self, version: Version) -> bytes | None:
         """Read a version; None if it is gone since it was listed."""

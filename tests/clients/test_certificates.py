@@ -43,6 +43,25 @@ def test_a_whole_chain_is_told_in_its_order(folder: Path) -> None:
     assert verify.told(folder, folder / "key.pem")[0].startswith("genuine: 3 certificates")
 
 
+@pytest.mark.parametrize(
+    ("spellings", "categories", "told"),
+    [
+        (0, 0, []),
+        (
+            2,
+            0,
+            ["  2 of their names, too short or too common a word, was looked for in columns that name people alone"],
+        ),
+        (1, 1, ["name a product or the like so), was looked for in columns that name people alone"]),
+    ],
+)
+def test_what_was_not_looked_for_everywhere_is_told(spellings: int, categories: int, told: list[str]) -> None:
+    found = verify.common(spellings, categories)
+
+    assert len(found) == len(told)
+    assert all(line.endswith(end) for line, end in zip(found, told, strict=True))
+
+
 def test_a_missing_certificate_is_named(folder: Path) -> None:
     (folder / "aa.json").unlink()
 

@@ -186,3 +186,16 @@ def test_texts_in_pieces_are_read_within_lists_too() -> None:
     pq.write_table(pa.table({"a": many}), sink, use_dictionary=False, column_encoding=how, write_statistics=False)
 
     assert residue.found(sink.getvalue(), ["u-00777", "u-77777"]) == {"u-00777"}
+
+
+@pytest.mark.parametrize("body", [b"", b"PAR1 of shoes PAR1", b'{"user_id":"shoes"}'])
+def test_no_column_names_a_person_in_what_is_no_table(body: bytes) -> None:
+    assert residue.named(body, {"user_id"}, ["shoes"]) == set()
+
+
+def test_a_word_is_a_person_in_a_column_of_people_alone_and_whole() -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"user_id": ["shoes", "shoes-2", None], "category": ["hats"] * 3}), sink)
+
+    assert residue.named(sink.getvalue(), {"user_id"}, ["shoes", "hats", "sho"]) == {"shoes"}
+    assert residue.named(sink.getvalue(), {"subject"}, ["shoes"]) == set()

@@ -11,6 +11,8 @@ import pytest
 
 from domain.events import EVENTS
 from domain.privacy import residue, words
+from domain.schema import Privacy, Treatment
+from domain.tables import TABLES
 
 NAMES = [
     "u-1",
@@ -83,6 +85,16 @@ def test_words_that_the_platform_writes_tell_nobody() -> None:
         if words.is_telling(word)
     ]
     assert all(map(words.is_telling, (*NAMES[:5], "12345678", "t1.AAAA")))
+
+
+def test_what_names_a_category_is_short_and_says_nothing_of_one_person_alone() -> None:
+    columns = [column for table in TABLES for column in table.columns if column.name in words.CATEGORIES]
+
+    assert {column.name for column in columns} == set(words.CATEGORIES)
+    assert {column.field.privacy for column in columns} <= {None, Privacy.PLAIN, Privacy.QUASI_IDENTIFIER}
+    assert {column.field.treatment for column in columns} <= {Treatment.KEEP, Treatment.GENERALIZE}
+    assert max(column.field.max_length or 0 for column in columns) <= 128
+    assert not set(words.CATEGORIES) & {table.subject for table in TABLES}
 
 
 @pytest.mark.slow

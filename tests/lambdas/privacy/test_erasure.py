@@ -210,6 +210,12 @@ def events(people: tuple[str, ...], seed: int = 1) -> list[bytes]:
     return found
 
 
+def broken(person: str, product: str) -> dict[str, Any]:
+    """Say a rating of somebody's that will be set aside."""
+    said: dict[str, Any] = json.loads(fake_record(EVENTS["rating"], random.Random(2), NOW))
+    return said | {"user_id": person, "product_id": product, "stars": "many"}
+
+
 def fill(lake: Lake) -> None:
     """Let records land and be committed, curate some, decide, train, ask Athena, and leave an orphan."""
     both = PEOPLE + OTHERS
@@ -224,7 +230,7 @@ def fill(lake: Lake) -> None:
     put("athena/a.csv", b'"user_id","n"\n"u-1","3"\n')
     put("athena/b.csv", b'"user_id","n"\n"u-10","3"\n')
     put("training/r/errors.json.gz", gzip.compress(b'{"worst": ["ann@example.net"]}'))
-    put("landing/rating/rivermill-events/shard-9/" + "0" * 60 + "-2026-03-01-x.parquet", orphan())
+    put("landing/rating/rivermill-events/shard-9/" + "0" * 60 + "-2026-03-01-x.parquet", orphan("u-1", "u-2"))
     put("runs/note", b"of u-1")
     put("runs/note", b"of nobody")  # the version before is the one that says it
     dynamodb = boto3.client("dynamodb")
@@ -236,9 +242,9 @@ def fill(lake: Lake) -> None:
         dynamodb.put_item(TableName="rivermill-subjects", Item=own)
 
 
-def orphan() -> bytes:
+def orphan(*people: str) -> bytes:
     body = io.BytesIO()
-    pq.write_table(ratings(["u-1", "u-2"]), body, compression="zstd")
+    pq.write_table(ratings(people), body, compression="zstd")
     return bytes(body.getvalue())
 
 
@@ -412,6 +418,45 @@ def test_what_an_erasure_may_not_touch_fails_it_by_name(small: Lake) -> None:
     with pytest.raises(erasure.SubjectRemains, match=r"somebody stands in models/m/model\.tar\.gz"):
         play(small, "execution-1")
     assert certificates() == {}
+
+
+def test_somebody_called_like_a_product_of_others_leaves_and_the_product_stays(
+    small: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product's name in others' rows is no person, in files, notes or models; in a column of people it is one."""
+    table = create(commit.catalog(), "curated.rating")
+    append(table, ratings([*OTHERS, "p-3"] * 3))  # whose third product is p-3
+    small.consume([json.dumps(broken("u-10", "p-3")).encode()], start=40)
+    small.commit()
+    put = small.bucket.put
+    put("models/m/model.tar.gz", gzip.compress(b"products: p-3"))
+    put("landing/rating/rivermill-events/shard-9/" + "0" * 60 + "-2026-03-01-x.parquet", orphan("p-3", "u-2"))
+    kept = {name: [row for row in rows if row.get("user_id") != "p-3"] for name, rows in others().items()}
+    ask("p-3")
+    play(small, "execution-1")
+
+    [certificate] = certificates().values()
+    assert others() == kept
+    assert any(row["product_id"] == "p-3" for row in kept["curated.rating"])
+    assert certificate["rows_held"] == {"curated.rating": 3}
+    assert certificate["removed_objects"] == {"landing": 1}
+    assert (certificate["too_common"], certificate["categories"]) == (1, 1)
+    assert "p-3" not in str([certificate, items("rivermill-erasures")])
+
+
+def test_a_name_that_stands_in_what_others_wrote_freely_fails_its_erasure(
+    small: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may well be the person: only somebody who reads it can tell."""
+    create_tables(commit.catalog(), RAW["page_view"])
+    said = fake_record(EVENTS["page_view"], random.Random(1), NOW)
+    small.consume([json.dumps(json.loads(said) | {"user_id": "u-10", "page": "/of/berlin"}).encode()], start=40)
+    small.commit()
+    monkeypatch.setattr(erasure, "MOST_ROUNDS", 1)
+    ask("berlin")
+
+    with pytest.raises(erasure.SubjectRemains, match="somebody stands in landing/page_view/"):
+        play(small, "execution-1")
 
 
 def test_a_job_waits_while_another_is_at_work_and_takes_it_over_once_that_is_dead(

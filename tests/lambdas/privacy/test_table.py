@@ -17,10 +17,11 @@ from pyiceberg.exceptions import CommitFailedException, ValidationException
 from pyiceberg.table import Table
 from pyiceberg.table.statistics import StatisticsFile
 
-from lambdas.privacy import files, restatement
+from lambdas.privacy import files, held, restatement
 from lambdas.privacy import purge as purging
 from lambdas.privacy import table as erasing
 from lambdas.privacy.objects import Version, remove, versions
+from lambdas.privacy.people import Person
 from lambdas.privacy.purge import purge
 from lambdas.privacy.table import erase_table
 from tests.databases import databases
@@ -350,3 +351,19 @@ def test_statistics_of_the_past_go_too(catalog: Catalog, table: Table) -> None:
 
     assert where_it_is(SUBJECT) == []
     assert catalog.load_table(NAME).metadata.statistics == []
+
+
+def test_a_name_is_a_products_where_it_stands_whole_in_a_row_of_somebody_else(table: Table) -> None:
+    products = {"u-1": "p-own", "u-2": "p-9", "u-3": "p-99", "u-4": "a@b.net", "u-5": "t1.AAAA", None: "p-nobodys"}
+    rows = ratings(list(products))
+    column = rows.schema.get_field_index("product_id")
+    rows = rows.set_column(column, rows.schema.field(column), [list(products.values())])
+    append(table, rows)
+    names = ("u-1", "p-own", "p-9", "a@b.net", "t1.AAAA", "p-nobodys", "p-none")
+    people = [Person("first", names), Person("second", ("p-99", "u-5"))]
+
+    assert held.categories([table.refresh()], people, lambda: True) == {
+        "first": {"p-9", "p-nobodys"},
+        "second": {"p-99"},
+    }
+    assert held.categories([table], [Person("first", ("a@b.net", "t1.AAAA"))], lambda: True) == {}
