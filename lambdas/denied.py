@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 OVERLAP = timedelta(minutes=5)
 """Clocks of those who write the list may differ by so much; what was read of that time is read again."""
 
+FRESH_SECONDS = 5.0
+"""What was read of the list serves for so long, half of what an erasure waits before it looks at what landed.
+
+A process that was idle for longer may have missed a whole erasure, and nobody would look for the files that it writes.
+"""
+
 
 @dataclass(slots=True)
 class DenyList:
@@ -25,16 +32,20 @@ class DenyList:
     table: str
     denied: Denied = field(default_factory=lambda: Denied(b""))
     read_to: str = ""
+    clock: Callable[[], float] = time.monotonic
+    looked_at: float | None = None
 
     def admit(self, batch: Sorted) -> Sorted:
-        """Take the denied out of a batch."""
+        """Take the denied out of a batch, by the list as it was a few seconds ago at most."""
+        if self.looked_at is None or self.clock() - self.looked_at > FRESH_SECONDS:
+            self.has_news()
         from domain.privacy.denial import admitted  # noqa: PLC0415  # Arrow, which those who only look do without
 
         return admitted(batch, self.denied)
 
     def has_news(self) -> bool:
         """Look anew; tell whether anybody was denied since the last look."""
-        moments, new = "", set()
+        self.looked_at, moments, new = self.clock(), "", set()
         for moment, digest in self._since():
             moments = max(moments, moment)
             new.add(digest)

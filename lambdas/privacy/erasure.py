@@ -213,14 +213,18 @@ NO_COLUMN = ""
 
 def forget(event: Event, _: Context) -> dict[str, Any]:
     """Destroy the people's own keys, with which all that these sealed is gone at once, then forget them in stores."""
+    counted = forgotten(people_of(event["job"]))
+    erasures().note(event["job"], "stores", counted, once=True)
+    return {name: sum(by_person.values()) for name, by_person in counted.items()}
+
+
+def forgotten(people: Sequence[Person]) -> dict[str, dict[str, int]]:
+    """Delete the people's items in each store; return how many there were, by store and digest."""
     stores = {
         "keys": KeyValues(client("dynamodb"), settings().subjects, ("subject", "item")),
         "decisions": KeyValues(client("dynamodb"), settings().decisions, ("unit", "item")),
     }
-    people = people_of(event["job"])
-    counted = {name: {one.digest: store.forget(one.spellings) for one in people} for name, store in stores.items()}
-    erasures().note(event["job"], "stores", counted, once=True)
-    return {name: sum(by_person.values()) for name, by_person in counted.items()}
+    return {name: {one.digest: store.forget(one.spellings) for one in people} for name, store in stores.items()}
 
 
 def tables(event: Event, _: Context) -> dict[str, Any]:
@@ -280,6 +284,7 @@ def judged(event: Event) -> str:
 def certify(event: Event, _: Context) -> dict[str, Any]:
     """Write a certificate for each person, sign it, and forget who it is about."""
     table, job = erasures(), event["job"]
+    forgotten(people_of(job))  # once more: whoever decides asks no deny-list
     notes, signer = table.notes(job), Signer(client("kms"), settings().signing_key)
     written = []
     for digest in table.members(job):

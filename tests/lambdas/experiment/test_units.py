@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import boto3
@@ -16,12 +17,14 @@ from domain.experiment.decision import decision_id
 from domain.experiment.features import fingerprint, vector
 from domain.experiment.learning import BILLION
 from domain.experiments import EXPERIMENTS
+from domain.privacy.denial import ERASED
 from domain.privacy.keyring import TOKENS, UNITS, KeyUnavailable
 from domain.privacy.units import called
 from lambdas.datakeys import DataKeys
 from lambdas.ingest import consume
 from lambdas.privacy import detokenize, request
-from lambdas.privacy.people import named
+from lambdas.privacy.erasures import Erasures
+from lambdas.privacy.people import People, named
 from lambdas.privacy.stores import KeyValues
 from tests.lambdas.experiment.conftest import Service, forget, make_table, reward
 from tests.lambdas.experiment.test_contextual import OFFER, context
@@ -198,6 +201,33 @@ def test_without_a_key_nothing_is_learned_until_it_is_back(service: Service, key
     service.learn()
 
     assert service.counted() == truth(found)
+
+
+def test_whoever_was_erased_is_answered_and_nothing_of_it_lands_or_is_learned(
+    service: Service, keys: DataKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The door of the consumer keeps their exposures and rewards out, so whoever decides need not ask who is denied."""
+    erasures = Erasures(keys.dynamodb, any_name("erasures"))
+    make_table(keys.dynamodb, erasures.table, "subject")
+    monkeypatch.setenv("ERASURES", erasures.table)
+    consume.settings.cache_clear()
+    consume.door.cache_clear()
+    gone, now = PEOPLE[0], datetime.now(timezone.utc)
+    person = named(People(keys.kms, keys.master, erasures).digests_key(), gone)
+    assert erasures.request(person.digest, b"sealed", now, now)
+
+    found = all_asked(service)
+    service.land(rewards_of(found))
+    service.learn()
+
+    consume.door.cache_clear()
+    rows = [row for table in landed(service) for row in table.to_pylist()]
+    others = {unit: said for unit, said in found.items() if unit != gone}
+    assert (found[gone]["reason"], len(service.exposures())) == ("assigned", len(PEOPLE))
+    assert service.counted() == truth(others)
+    assert [row.get("reason") for row in rows].count(ERASED) == 2
+    assert len({row["user_id"] for row in rows if "user_id" in row}) == len(others)
+    assert found[gone]["decision"] not in str(rows)
 
 
 def test_whoever_is_to_be_erased_is_found_among_decisions(

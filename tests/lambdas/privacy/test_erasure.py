@@ -28,7 +28,9 @@ from clients.privacy import verify
 from domain.contract.fakes import fake_record
 from domain.events import EVENTS
 from domain.privacy.denial import ERASED
+from domain.privacy.erasures import Denied
 from domain.tables import QUARANTINE, RAW
+from lambdas.denied import DenyList
 from lambdas.ingest import commit, consume
 from lambdas.ingest.bucket import Bucket
 from lambdas.privacy import erasure, files, quarantine, request, restatement
@@ -409,6 +411,40 @@ def test_nobody_erased_comes_in_again(lake: Lake) -> None:
     rows = commit.catalog().load_table(QUARANTINE.full_name).scan().to_arrow().to_pylist()
     assert sum(row["reason"] == ERASED for row in rows) == 8
     assert len(lake.chain()) == 4
+
+
+def test_a_consumer_that_missed_a_whole_erasure_writes_nothing_of_whom_it_erased(small: Lake) -> None:
+    """Not even a file that no receipt names, since nobody would look for it: after a start, and after an hour idle."""
+    start = 100
+    for idle in (None, 3600.0):
+        ask(*PEOPLE)
+        play(small, "execution-1")
+        door = consume.door()
+        assert isinstance(door, DenyList)
+        door.denied, door.read_to, door.looked_at = Denied(b""), "", idle and door.clock() - idle
+        small.consume(events(PEOPLE + OTHERS, seed=5), start=start)
+
+        assert everywhere(PEOPLE) == {}
+        start += 100
+
+
+def test_what_is_decided_for_somebody_while_they_are_erased_goes_too(
+    small: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = erasure.STEPS["sweep"]
+
+    def decided(event: erasure.Event, context: erasure.Context) -> dict[str, Any]:
+        for person in ("u-1", "u-2"):
+            key = {"unit": {"S": person}, "item": {"S": "decision/e"}}
+            boto3.client("dynamodb").put_item(TableName="rivermill-decisions", Item=key)
+        return sweep(event, context)
+
+    monkeypatch.setitem(erasure.STEPS, "sweep", decided)
+    ask("u-1")
+    play(small, "execution-1")
+
+    assert [item["unit"]["S"] for item in items("rivermill-decisions")] == ["u-2"]
+    assert len(certificates()) == 1
 
 
 def test_what_an_erasure_may_not_touch_fails_it_by_name(small: Lake) -> None:
