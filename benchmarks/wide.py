@@ -6,7 +6,6 @@ Import this before any module that lays events out: they do so once, when they a
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any, ClassVar
 
@@ -31,7 +30,6 @@ Degrees = Annotated[float, Field("An angle.", minimum=-180, maximum=180)]
 Flag = Annotated[bool, Field("Whether it was so.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Interaction(Event):
     """A user did something on a page."""
 

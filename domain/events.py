@@ -1,7 +1,6 @@
 """The events that enter the platform.  To add one, write its class and list it in EVENTS."""
 
 # Annotations are no text here, as they would be by `from __future__`: a consumer that starts would parse each.
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar
 
@@ -10,7 +9,6 @@ from domain.schema import Field, Privacy, Record, Treatment
 DEVICES = ("desktop", "mobile", "tablet")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Event(Record):
     """Something that a person did or saw, at a moment.
 
@@ -47,7 +45,6 @@ class Event(Record):
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PageView(Event):
     """A user opened a page."""
 
@@ -68,7 +65,6 @@ class PageView(Event):
     referrer: Annotated[str | None, Field("URL that led here.", max_length=2048, privacy=Privacy.PLAIN)] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Search(Event):
     """A user searched the catalogue."""
 
@@ -80,7 +76,6 @@ class Search(Event):
     results: Annotated[int, Field("How many products were found.", minimum=0, privacy=Privacy.PLAIN)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ProductView(Event):
     """A user looked at a product."""
 
@@ -91,7 +86,6 @@ class ProductView(Event):
     price: Annotated[float, Field("Its price, in the shop's currency.", minimum=0, privacy=Privacy.PLAIN)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AddToCart(Event):
     """A user put a product into the cart."""
 
@@ -102,7 +96,6 @@ class AddToCart(Event):
     price: Annotated[float, Field("Price of one, in the shop's currency.", minimum=0, privacy=Privacy.PLAIN)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase(Event):
     """A user paid for an order."""
 
@@ -117,7 +110,6 @@ class Purchase(Event):
     currency: Annotated[str, Field("ISO 4217 code.", min_length=3, max_length=3, privacy=Privacy.PLAIN)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Rating(Event):
     """A user rated a product."""
 
@@ -127,7 +119,6 @@ class Rating(Event):
     stars: Annotated[int, Field("One to five.", minimum=1, maximum=5, privacy=Privacy.PLAIN)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure(Event):
     """A user was shown an arm of an experiment."""
 
@@ -141,7 +132,6 @@ class Exposure(Event):
     ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Reward(Event):
     """An exposed user did what the experiment hopes for."""
 

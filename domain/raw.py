@@ -44,7 +44,6 @@ class Table:
         return f"{self.database}/{self.name}/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival(Record):
     """How a record came in."""
 
@@ -60,7 +59,6 @@ UserId = Annotated[
 Sealed = partial(Field, privacy=Privacy.SENSITIVE, treatment=Treatment.ENCRYPT)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined(Record):
     """A record that broke its contract, with its bytes and the reason."""
 
@@ -75,7 +73,6 @@ class Quarantined(Record):
     sequence: Annotated[str, Field("Its position there.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Undeclared(Record):
     """A value that an event said beyond its contract; it is here once the contract declares its field."""
 

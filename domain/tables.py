@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -15,7 +14,6 @@ __all__ = ["BY_ARRIVAL", "QUARANTINE", "RAW", "UNDECLARED", "Arrival", "Partitio
 PREFIX_EVENTS = 5  # a session is scored once it has this many events
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven(Record):
     """An event that was set aside, or given up with its batch, and was sent again."""
 
@@ -30,7 +28,6 @@ class Redriven(Record):
     to_sequence: Annotated[str, Field("Its position there.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Proved(Record):
     """What became of a shard's events on a day, proved by counting again."""
 
@@ -49,7 +46,6 @@ class Proved(Record):
     proved_at: Annotated[datetime, Field("When it was counted.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Session(Record):
     """A run of one user's events with no pause of 30 minutes in it."""
 
@@ -69,7 +65,6 @@ class Session(Record):
     is_bot: Annotated[bool, Field("Whether its pace is a machine's.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class History(Record):
     """What a session's start knows of the user: only what ended before it."""
 
@@ -80,7 +75,6 @@ class History(Record):
     days_since_purchase: Annotated[float | None, Field("Days since the last order.", minimum=0)] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UserFeatures(History):
     """A user as known at the start of one session."""
 
@@ -89,7 +83,6 @@ class UserFeatures(History):
     as_of: Annotated[datetime, Field("Start of the session: nothing later is counted.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Opening(Record):
     """A session's first events, as many as it takes to score it."""
 
@@ -108,7 +101,6 @@ class Opening(Record):
     cart_value: Annotated[float, Field("Value put into the cart.", minimum=0)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFeatures(Opening):
     """A session as known at its fifth event, and whether it ended in a purchase."""
 
@@ -118,7 +110,6 @@ class SessionFeatures(Opening):
     purchased: Annotated[bool, Field("Whether an order followed in the same session.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Example(Record):
     """The key, the split and the label of a row that a propensity model learns from."""
 
@@ -129,7 +120,6 @@ class Example(Record):
     purchased: Annotated[bool, Field("The label: whether an order followed in the same session.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Statistic(Record):
     """What an experiment's readings need of the units of one arm: counts, means and products about the means."""
 

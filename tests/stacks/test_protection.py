@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -19,7 +19,6 @@ from stacks.config import CONFIGS
 from tests.stacks.synthesized import Template, all_resources, resources, stage, synthesize
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SignUp(Event):
     """Somebody signed up; the privacy of one field was forgotten."""
 
