@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
 from typing import Any
@@ -46,8 +45,7 @@ def sought(*tables: Table) -> frozenset[str]:
 SOUGHT = sought(*LANDED)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """Rows of one table that arrived on one day."""
 
     table: Table
@@ -55,8 +53,7 @@ class Part:
     rows: pa.Table
 
 
-@dataclass(frozen=True, slots=True)
-class Sorted:
+class Sorted(msgspec.Struct, frozen=True):
     """A batch, sorted into tables: events landed by kind, set aside by reason, undeclared fields by event."""
 
     parts: tuple[Part, ...]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Protocol
 
+import msgspec
 import pyarrow as pa
 
 from domain.ingest.batch import Arrived, Part, Sorted, encode, sort
@@ -80,16 +80,14 @@ class Store(Protocol):
         """Find the first key with the prefix, in text order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Landing:
+class Landing(msgspec.Struct, frozen=True):
     """The end of landing a batch: the shard's position now, and the account of this delivery."""
 
     position: int
     account: Account
 
 
-@dataclass(frozen=True, slots=True)
-class Lander:
+class Lander(msgspec.Struct, frozen=True):
     """Lands batches of one shard of one stream, protected; `attempt` names each write anew, `now` tells the time."""
 
     store: Store

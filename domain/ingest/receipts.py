@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 ROOT = "receipts/"
 START = 0
@@ -25,8 +26,7 @@ class BrokenChain(RuntimeError):
     """A shard's receipts do not follow one another: one is missing or was changed by hand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """What became of the events in a batch's records.
 
     A plain record is one event, an aggregate or a frame is as many as it holds; what cannot be taken apart is set aside
@@ -62,8 +62,7 @@ def total(accounts: Sequence[Account]) -> Account:
     return Account(received, dict(landed), dict(quarantined), duplicates)
 
 
-@dataclass(frozen=True, slots=True)
-class DataFile:
+class DataFile(msgspec.Struct, frozen=True):
     """A Parquet file that waits to be registered in a table, named with its database; `late` of its rows came late."""
 
     table: str
@@ -73,8 +72,7 @@ class DataFile:
     late: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """The account of one batch of one shard; all of it counts from the moment that this is written.
 
     `attempt` names the write, so that its author knows it again; `ignored` counts, by event, fields that no contract
@@ -109,9 +107,9 @@ class Receipt:
             "follows": str(self.follows),
             "first": str(self.first),
             "last": str(self.last),
-            **asdict(self.account),
+            **msgspec.structs.asdict(self.account),
             "ignored": self.ignored,
-            "files": [asdict(file) for file in self.files],
+            "files": [msgspec.structs.asdict(file) for file in self.files],
             "attempt": self.attempt,
             "written_at": self.written_at.isoformat(),
         }

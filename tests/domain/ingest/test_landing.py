@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from itertools import count, pairwise
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.ingest.batch import Arrived
 from domain.ingest.landing import Lander, uncovered
@@ -200,7 +199,7 @@ def test_files_are_cut_by_event_and_by_the_day_of_arrival() -> None:
 def test_what_is_set_aside_keeps_its_bytes_its_reason_and_its_position() -> None:
     bucket = MemoryBucket()
 
-    lander(bucket).land([msgspec.structs.replace(any_record(0), payload=b'\xff{"event"\x00')])
+    lander(bucket).land([replace(any_record(0), payload=b'\xff{"event"\x00')])
 
     [file] = chain(bucket)[0].files
     [row] = pq.read_table(pa.BufferReader(bucket.get(file.key))).to_pylist()
