@@ -1,25 +1,22 @@
 """The tables that records land in as they arrive; apart from the others, since a consumer needs no more to start."""
 
 # Annotations are no text here, as they would be by `from __future__`: a consumer that starts would parse each.
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from domain.events import EVENTS
 from domain.schema import Column, Field, Privacy, Record, Treatment
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(NamedTuple):
     """How a table is cut: by the `day` of a time, or by a `bucket` of a key (Iceberg partition transforms)."""
 
     column: str
     transform: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """An Iceberg v2 table: its place, columns and layout, and the column that names a person, if one does.
 
     A column's position is its Iceberg field id, so new columns go last.

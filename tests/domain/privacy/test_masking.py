@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -58,7 +57,7 @@ def test_what_was_typed_is_not_seen() -> None:
 
 
 def test_a_quasi_identifier_that_nobody_made_coarser_is_refused_by_name() -> None:
-    columns = [replace(column, name="postcode") if column.name == "country" else column for column in SESSIONS.columns]
+    columns = [column._replace(name="postcode") if column.name == "country" else column for column in SESSIONS.columns]
 
     with pytest.raises(masking.RefusedMask, match=r"curated\.sessions\.postcode is a quasi-identifier; say what is"):
-        masking.view(replace(SESSIONS, columns=tuple(columns)))
+        masking.view(SESSIONS._replace(columns=tuple(columns)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -92,9 +91,9 @@ def test_without_a_key_nothing_is_written(purpose: str) -> None:
 def with_treatment(table: Table, name: str, treatment: Treatment, domain: str | None = None) -> Table:
     """Declare one of a table's columns otherwise."""
     columns = tuple(
-        replace(column, field=replace(column.field, treatment=treatment, domain=domain))
+        column._replace(field=column.field._replace(treatment=treatment, domain=domain))
         if column.name == name
         else column
         for column in table.columns
     )
-    return replace(table, columns=columns)
+    return table._replace(columns=columns)
