@@ -4,7 +4,7 @@ EVENTS ?= 200000
 BROKER ?= kinesis
 STAGE ?= dev
 PORT ?= 4566
-CHOICE = -c stage="$(STAGE)" -c broker="$(BROKER)" $(if $(ORIGINS),-c front_origins="$(ORIGINS)")
+CHOICE = -c stage="$(STAGE)" -c broker="$(BROKER)" $(if $(ORIGINS),-c front_origins="$(ORIGINS)") $(if $(MASKING),-c masking="$(MASKING)")
 # A process a core, four at most for memory's sake; what shares a deployed platform or a Spark session stays in one (tests/conftest.py).
 PYTEST := pytest -q -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 # Types are judged beside the tests and told after them; the verb fails if either does.
@@ -23,7 +23,7 @@ local: .venv/ready node   ## leave a laptop cloud running, bootstrapped; prints 
 	@python -m local --port="$(PORT)" --state build/local --bootstrap
 synth: .venv/ready node   ## write the templates to cdk.out
 	@cdk synth --quiet $(CHOICE)
-deploy: .venv/ready node  ## deploy to the account of your credentials: [STAGE= BROKER= ORIGINS=https://…,https://…]
+deploy: .venv/ready node  ## deploy to the account of your credentials: [STAGE= BROKER= MASKING=on ORIGINS=https://…,https://…]
 	@cdk deploy --all $(CHOICE)
 redrive: .venv/ready      ## send again what was set aside and is good now: REASON= [FROM= TO= DRY_RUN=on]
 	@python -m clients.operations redrive --reason "$(REASON)" --from "$(FROM)" --to "$(TO)" --dry-run "$(DRY_RUN)"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import check_settings
-from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of, with_origins
+from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of, with_masking, with_origins
 from stacks.images import REGION_TO_ACCOUNT, sklearn_image
 from tests.stacks.synthesized import FLAGS, ROOT
 
@@ -54,7 +54,7 @@ SWITCHES = {
     "erasure_max_days": "one law, for either stage",
     "broker": "one word, for either stage",
     "privacy": "one promise, for either stage",
-    "masking": "for accounts whose Lake Formation is set up; off until somebody says so",
+    "masking": "for accounts whose Lake Formation is set up; off until somebody says so (-c masking=on)",
     "fan_out": "one consumer needs no lane of its own; who adds readers switches it on",
 }
 
@@ -114,6 +114,13 @@ def test_the_command_line_names_the_pages_that_may_post() -> None:
     assert with_origins(CONFIGS["dev"], None) == CONFIGS["dev"]
     with pytest.raises(RefusedConfig, match="allowed: a tuple of origins"):
         with_origins(CONFIGS["prod"], "shop.example")
+
+
+def test_the_command_line_switches_views_that_mask_on() -> None:
+    assert with_masking(CONFIGS["prod"], "on").masking == "on"
+    assert with_masking(CONFIGS["dev"], None) == CONFIGS["dev"]
+    with pytest.raises(RefusedConfig, match="Config.masking is 'yes'; allowed: on or off"):
+        with_masking(CONFIGS["dev"], "yes")
 
 
 def test_an_unknown_stage_is_refused_with_the_stages_there_are() -> None:

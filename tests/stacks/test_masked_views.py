@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import App, Stack
+import pytest
+from aws_cdk import App, Environment, Stack, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Template
+from cdk_nag import AwsSolutionsChecks
 
 from domain.privacy import masking
+from stacks.config import CONFIGS, with_masking
 from stacks.constructs.masked_views import MaskedViews
+from stacks.lake import LakeStack
+from stacks.limits import Limits
+from stacks.privacy import PrivacyStack
+from tests.stacks.synthesized import FLAGS
+from tests.test_iam import DUTIES, TAKE_NO_RESOURCE, allowed, by_role, duties, listed, spelled
 
 
 def synthesized() -> dict[str, Any]:
@@ -41,3 +49,40 @@ def test_the_analyst_is_granted_views_and_no_table_under_them() -> None:
     assert databases == {"Analyst": {masking.DATABASE}, "Definer": {"curated"}}
     assert "curated" not in str(analyst)
     assert "s3:" not in str(analyst)
+
+
+@pytest.fixture(scope="module")
+def switched_on() -> dict[str, Any]:
+    """The stacks of the three duties as the switch makes them, held to the rules that stop a synth."""
+    app = App(context={**FLAGS, "aws:cdk:disable-asset-staging": True}, tree_metadata=False)
+    env, config = Environment(region="us-east-1"), with_masking(CONFIGS["dev"], "on")
+    lake = LakeStack(app, "Rivermill-Lake", env=env, config=config)
+    PrivacyStack(app, "Rivermill-Privacy", env=env, lake=lake, config=config)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app), Limits())
+    made = app.synth()
+    return {stack.stack_name: stack.template for stack in made.stacks}
+
+
+def test_switched_on_no_role_can_do_two_duties_or_reads_what_is_under_a_view(switched_on: dict[str, Any]) -> None:
+    held = by_role(switched_on)
+    [analyst] = [statements for role, statements in held.items() if "<Analyst" in role]
+    read = {
+        spelled(place) for each in analyst if "s3:GetObject" in each["Action"] for place in listed(each["Resource"])
+    }
+
+    assert {duty for able in map(duties, held.values()) for duty in able} == set(DUTIES)
+    assert not {role: duties(statements) for role, statements in held.items() if len(duties(statements)) > 1}
+    assert read == {"<lake>/published/*", "<lake>/athena/*"}
+
+
+def test_switched_on_a_wildcard_is_lake_formation_s_alone(switched_on: dict[str, Any]) -> None:
+    """Who is granted data there takes it by an action that names no resource; what it opens, grants say."""
+    everywhere = {
+        action
+        for _, each in allowed(switched_on)
+        if "*" in listed(each["Resource"])
+        for action in listed(each["Action"])
+    }
+
+    assert everywhere <= TAKE_NO_RESOURCE | {"lakeformation:GetDataAccess"}
+    assert "lakeformation:GetDataAccess" in everywhere
