@@ -27,7 +27,7 @@ from benchmarks.clicks import KINDS, Clicks, clicks, framed, morning
 from benchmarks.lake import File, Lake, deployed
 from demo.day import commit_all
 from demo.progress import retell, tell
-from domain.layout import FEWEST_INPUT_FILES, TARGET_FILE_BYTES
+from domain.layout import FEWEST_INPUT_FILES, LARGEST_FILE_BYTES, TARGET_FILE_BYTES
 from domain.tables import RAW
 
 SEED = 20260301
@@ -44,9 +44,6 @@ STEADY = 1.1
 
 ROOM = 30.0
 """The lag stays under so many seconds' worth of what is sent."""
-
-LARGEST = 1.8
-"""A compacted file is at most so many times its target (Iceberg's own bound)."""
 
 REPORT = Path("build/benchmarks")
 TABLES = {name: RAW[name].full_name for name in KINDS}
@@ -264,7 +261,7 @@ def fits(files: Sequence[File]) -> bool:
     """Say whether a day of a table is as few files as its size asks for, none of them too large."""
     total = sum(file.bytes for file in files)
     most = math.ceil(total / TARGET_FILE_BYTES) + FEWEST_INPUT_FILES - 1
-    return len(files) <= most and max(file.bytes for file in files) <= LARGEST * TARGET_FILE_BYTES
+    return len(files) <= most and max(file.bytes for file in files) <= LARGEST_FILE_BYTES
 
 
 def report(facts: Mapping[str, Any]) -> None:

@@ -14,6 +14,12 @@ TARGET_FILE_BYTES = 128 * MEBIBYTE
 SMALL_FILE_BYTES = TARGET_FILE_BYTES * 3 // 4
 """A smaller file is worth compacting (Iceberg's own share of the target, and Glue's)."""
 
+LARGEST_FILE_BYTES = TARGET_FILE_BYTES * 9 // 5
+"""A larger file is worth dividing (Iceberg's own bound, and Glue's)."""
+
+PLANNED_FILE_BYTES = TARGET_FILE_BYTES * 29 // 20
+"""What compaction plans its files by: Iceberg divides what is over 1.1 times that, so no half of it is small again."""
+
 FEWEST_INPUT_FILES = 5
 """So many small files of a partition are rewritten; fewer wait, so that nothing is rewritten for little."""
 

@@ -82,9 +82,14 @@ def change(spark: SparkSession, table: Table, since: int | None) -> Change:
 
 
 def rows(spark: SparkSession, table: Table) -> int:
-    """Count a table's rows by its newest snapshot's own account."""
+    """Count a table's rows."""
+    return total(spark, table, "records")
+
+
+def total(spark: SparkSession, table: Table, of: str) -> int:
+    """Sum up a table's `records`, `data-files` or `files-size`, by its newest snapshot's own account."""
     newest = next(ancestors(spark, table), None)
-    return int(newest.summary().get("total-records") or 0) if newest else 0
+    return int(newest.summary().get(f"total-{of}") or 0) if newest else 0
 
 
 def noted(spark: SparkSession, table: Table, key: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -15,28 +15,45 @@ from typing import Any
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # it has no types
 from pyspark.sql import Row, SparkSession
 
-from domain.layout import FEWEST_INPUT_FILES, ORPHAN_AGE, history, named
+from domain.layout import (
+    FEWEST_INPUT_FILES,
+    LARGEST_FILE_BYTES,
+    ORPHAN_AGE,
+    PLANNED_FILE_BYTES,
+    SMALL_FILE_BYTES,
+    history,
+    named,
+)
 from domain.tables import Table
 from glue_jobs import lake
 from glue_jobs.accounts import put
+from glue_jobs.process.shape import GROUP_BYTES, MOST_GROUPS, Files, Shape
 
 FAILED = "failed_data_files_count"
 UNCOMMITTED = "rewrite commits failed"  # Iceberg has no error of its own for it
 
 TABLES_AT_ONCE = 3
+MOST_TRIES = 3
 MOST_MANIFESTS = 20
 """A table is planned from its manifests; a raw one gains one with every commit."""
 
 REWRITE = {
     "min-input-files": str(FEWEST_INPUT_FILES),
+    "min-file-size-bytes": str(SMALL_FILE_BYTES),
+    "target-file-size-bytes": str(PLANNED_FILE_BYTES),
+    "max-file-size-bytes": str(LARGEST_FILE_BYTES),
     # A group of files that meets a delete fails alone, and is taken up by the next run.
     "partial-progress.enabled": "true",
+    # Iceberg takes for failed what is missing from one commit a group, or from the most that there may be.
+    "partial-progress.max-commits": str(MOST_GROUPS),
     "partial-progress.max-failed-commits": "0",  # the others are committed all the same, but we are told
-    # About 10 million events: what one task sorts without much spilling is a small part of it.
-    "max-file-group-size-bytes": str(1 << 30),
+    "max-file-group-size-bytes": str(GROUP_BYTES),
     "rewrite-job-order": "bytes-asc",
 }
-"""Iceberg's options of rewrite_data_files; file size and sort order are the table's own."""
+"""Iceberg's options of rewrite_data_files; the sort order is the table's own."""
+
+CUTS = ("spark.sql.execution.rangeExchange.sampleSizePerPartition", "1000")
+"""Spark looks at so many rows a file to cut a group into files alike: at 100, its default, they differ by a tenth."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,12 +72,15 @@ class Upkeep:
     expired: int = 0
     orphans: int = 0
 
-    def add(self, snapshot: Any) -> None:
-        """Add one rewrite, by its own account."""
+    def add(self, snapshot: Any) -> Files:
+        """Add one rewrite, by its own account; return what it wrote."""
         summary = snapshot.summary()
+        names = ("added-data-files", "added-records", "added-files-size")
+        made = Files(*(int(summary.get(name) or 0) for name in names))
         self.rewritten += int(summary.get("deleted-data-files") or 0)
-        self.written += int(summary.get("added-data-files") or 0)
+        self.written += made.count
         self.bytes += int(summary.get("removed-files-size") or 0)
+        return made
 
 
 class Unwritten(RuntimeError):
@@ -68,13 +88,34 @@ class Unwritten(RuntimeError):
 
 
 def rewrite(spark: SparkSession, table: Table, done: Upkeep) -> None:
-    """Put rows of many small files into few large ones, in the table's order.
+    """Put rows of many small files into few large ones, until no more are small.
+
+    If several files are to be made of a table that has none of their size yet, some rows go ahead of the others, to
+    see what they shrink to.  What was foreseen wrongly is rewritten once more, by what is known then.
+    """
+    if lake.total(spark, table, "files-size") <= PLANNED_FILE_BYTES:  # one file, whatever it shrinks to
+        sort(spark, table, done)
+        return
+    shape = Shape.of(spark, table)
+    model = shape.well
+    if shape.unknown:
+        model, shape = sort(spark, table, done, shape.sample()), Shape.of(spark, table)
+    for _ in range(MOST_TRIES):
+        made = sort(spark, table, done, shape.options(model))
+        if not made.count:
+            return
+        model, shape = made, Shape.of(spark, table)
+
+
+def sort(spark: SparkSession, table: Table, done: Upkeep, own: Mapping[str, str] | None = None) -> Files:
+    """Rewrite what is small, or too large, with options of the table's own; return what was written.
 
     A rewrite is one more snapshot: readers of an older one keep its files, appends made meanwhile stay beside it, and
     where rows were deleted meanwhile Iceberg refuses it, so that no deleted row comes back.
     """
+    spark.conf.set(*CUTS)
     start = next(lake.ancestors(spark, table)).snapshotId()
-    options = ", ".join(f"'{name}', '{value}'" for name, value in REWRITE.items())
+    options = ", ".join(f"'{name}', '{value}'" for name, value in {**REWRITE, **(own or {})}.items())
     try:
         failed = call(spark, "rewrite_data_files", table, "strategy => 'sort'", f"options => map({options})")[FAILED]
     except Py4JJavaError as refusal:
@@ -84,9 +125,11 @@ def rewrite(spark: SparkSession, table: Table, done: Upkeep) -> None:
     else:
         if failed:
             raise Unwritten(f"{table.full_name}: {failed} files could not be rewritten; the run's log says why")
-    for snapshot in takewhile(lambda made: made.snapshotId() != start, lake.ancestors(spark, table)):
+    made = Files()
+    for snapshot in takewhile(lambda each: each.snapshotId() != start, lake.ancestors(spark, table)):
         if snapshot.operation() == "replace":
-            done.add(snapshot)
+            made += done.add(snapshot)
+    return made
 
 
 def gather(spark: SparkSession, table: Table, done: Upkeep) -> None:
