@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+KEPT = "not repeated"
 Call = Callable[..., dict[str, Any]]
 PATIENCE = Config(read_timeout=930, retries={"total_max_attempts": 1})  # a function runs for 15 minutes at most
 
@@ -30,5 +31,14 @@ def call(function: str, **event: Any) -> dict[str, Any]:
     if "FunctionError" in answer:
         raise CannotBeDone(f"{function} failed: {body.get('errorType')}: {body.get('errorMessage')}")
     if refused := body.get("refused"):
-        raise CannotBeDone(f"{refused['field']} is {refused['value']!r}: {refused['fix']}")
+        raise CannotBeDone(told(**refused))
     return body
+
+
+def told(field: str, value: object, fix: str) -> str:
+    """Tell a refusal; a function that keeps to itself what it was given says that in the value's place.
+
+    >>> told("to", "soon", "write a moment"), told("purpose", "not repeated", "say why")
+    ("to is 'soon': write a moment", 'purpose: say why (what was given is not repeated)')
+    """
+    return f"{field}: {fix} (what was given is not repeated)" if value == KEPT else f"{field} is {value!r}: {fix}"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from clients.operations import functions
 from clients.privacy import anonymize, detokenize, erase, release, verify
 from clients.privacy.jobs import CannotBePublished
@@ -51,6 +53,8 @@ def run_erase(asked: Namespace) -> None:
 
 def run_verify(asked: Namespace) -> None:
     """Check a certificate, or a folder of them; needs no platform and no network."""
+    if not asked.public_key:
+        raise CannotBeDone(f"write --public-key: the file that came with the certificate ({erase.PUBLIC_KEY})")
     print("\n".join(verify.told(Path(asked.certificate), Path(asked.public_key))))
 
 
@@ -108,6 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asked.run(asked)
     except REFUSALS as refusal:
         print(f"rivermill: {refusal}", file=sys.stderr)
+        return 2
+    except (BotoCoreError, ClientError) as fault:
+        print(
+            f"rivermill: AWS cannot be asked: {fault}; export what make local prints, or credentials", file=sys.stderr
+        )
         return 2
     return 0
 

@@ -34,10 +34,14 @@ def day_of(text: str) -> date:
     """Read the day up to whose end rows count; yesterday (UTC) if nobody says."""
     if not text:
         return datetime.now(timezone.utc).date() - timedelta(days=1)
+    today = datetime.now(timezone.utc).date()
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise RefusedRelease("day", text, "write YYYY-MM-DD") from None
+    if day > today:  # its answers would be kept, and stand when the day has come
+        raise RefusedRelease("day", text, f"it has not come: write {today} or a day before")
+    return day
 
 
 def epsilon_from(text: str) -> float:

@@ -26,7 +26,7 @@ MOST = 1_000
 LEAST_PURPOSE = 8  # characters, so that it says something
 ASKED = ("tokens", "values", "units", "sealed")
 FIELDS = (*ASKED, "domain", "purpose", "who")
-REASONS = (NotSpelled, NotAuthentic, KeyUnavailable)
+UNREADABLE = (NotSpelled, NotAuthentic)
 
 settings = cache(DetokenizeSettings.read)
 client = cache(boto3.client)
@@ -58,8 +58,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         answer = done(asked, keys().ring())
     except Refused as refused:
         return {"refused": {"field": refused.field, "value": "not repeated", "fix": refused.fix}}
-    except REASONS as reason:
+    except KeyUnavailable as reason:
         return {"refused": {"field": "keys", "value": "not repeated", "fix": str(reason)}}
+    except UNREADABLE as reason:
+        return {"refused": {"field": asked["what"], "value": "not repeated", "fix": str(reason)}}
     told = {"purpose": asked["purpose"], "domain": str(event.get("domain", "")), "values": len(asked["items"])}
     moment = datetime.now(timezone.utc)
     print(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from dataclasses import replace
 
+import boto3
 import pytest
 
 from clients.privacy import release
@@ -57,6 +59,7 @@ def separator(output: str) -> str:
         (["--dataset", "nothing", "--epsilon", "1"], "dataset is 'nothing': write one of shopping"),
         (["--dataset", "shopping", "--epsilon", "much"], "epsilon is 'much': write a number above 0"),
         (["--dataset", "shopping", "--epsilon", "1", "--day", "monday"], "day is 'monday': write YYYY-MM-DD"),
+        (["--dataset", "shopping", "--epsilon", "1", "--day", "9999-12-31"], "day is '9999-12-31': it has not come"),
         (["--dataset", "shopping", "--epsilon", "1", "--dry-run", "yes"], "dry_run is 'yes'"),
     ],
 )
@@ -65,6 +68,35 @@ def test_what_cannot_be_asked_is_refused_before_anything_starts(
 ) -> None:
     assert main(["release", *given]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["erase", "--subject", "u-1"],
+        ["release", "--dataset", "shopping", "--epsilon", "1"],
+        ["detokenize", "--tokens", "t"],
+    ],
+)
+def test_who_cannot_reach_aws_is_told_so_in_a_line(
+    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    settings = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_REGION": "us-east-1"}
+    for name, value in {**settings, "AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+
+    assert main(given) == 2
+    assert capsys.readouterr().err.startswith("rivermill: AWS cannot be asked: Unable to locate credentials")
+
+
+def test_a_certificate_is_not_checked_without_the_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "any.json"]) == 2
+    assert capsys.readouterr().err == (
+        "rivermill: write --public-key: the file that came with the certificate (public-key.pem)\n"
+    )
 
 
 def test_groups_too_small_for_the_noise_are_refused_with_what_would_fit() -> None:

@@ -119,7 +119,7 @@ def test_the_command_line_names_the_pages_that_may_post() -> None:
 def test_the_command_line_switches_views_that_mask_on() -> None:
     assert with_masking(CONFIGS["prod"], "on").masking == "on"
     assert with_masking(CONFIGS["dev"], None) == CONFIGS["dev"]
-    with pytest.raises(RefusedConfig, match="Config.masking is 'yes'; allowed: on or off"):
+    with pytest.raises(RefusedConfig, match=r"Config\.masking is 'yes'; allowed: on or off"):
         with_masking(CONFIGS["dev"], "yes")
 
 

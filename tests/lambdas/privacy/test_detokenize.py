@@ -89,8 +89,8 @@ def test_what_was_sealed_comes_back_until_its_subject_is_forgotten(landed: Vault
         ({"values": ["u-1"]}, "tokens, values, units or sealed"),
         ({"tokens": [7]}, "tokens"),
         ({"all": True}, "all"),
-        ({"tokens": [PERSON]}, "keys"),
-        ({"domain": "email"}, "keys"),
+        ({"tokens": [PERSON]}, "tokens"),
+        ({"domain": "email"}, "tokens"),
     ],
 )
 def test_a_request_that_is_not_right_is_refused_and_logged_by_nobody(
