@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ STACK, BUCKET = "Rivermill-Lake", "Bucket"
 FOLDER = Path("build/certificates")
 PUBLIC_KEY = "public-key.pem"
 PAUSE = 1.0
+ODD = "is spelled like a token and is none of ours: it is taken for a name; was it copied whole?"
 
 
 def erase(call: Call, subjects: Sequence[str], folder: Path = FOLDER) -> list[Path]:
@@ -26,6 +28,7 @@ def erase(call: Call, subjects: Sequence[str], folder: Path = FOLDER) -> list[Pa
     who = boto3.client("sts").get_caller_identity()["Arn"]
     asked = call(REQUEST, subjects=list(subjects), who=who)
     digests = [str(each["subject"]) for each in asked["requests"]]
+    print("".join(f"subject {place} {ODD}\n" for place in odd(asked["requests"])), end="", file=sys.stderr)
     follow(asked["execution"])
     ended = call(REQUEST, digests=digests)["requests"]
     while waiting := [each for each in ended if each["state"] != "erased"]:
@@ -36,6 +39,11 @@ def erase(call: Call, subjects: Sequence[str], folder: Path = FOLDER) -> list[Pa
         follow(again)
         ended = call(REQUEST, digests=digests)["requests"]
     return keep([str(each["certificate"]) for each in ended], folder)
+
+
+def odd(requests: Sequence[dict[str, Any]]) -> list[int]:
+    """Give the places, from one, of those who may be nobody, as a token that was copied wrongly is."""
+    return [place for place, each in enumerate(requests, 1) if each.get("is_like_a_token")]
 
 
 def follow(execution: str | None) -> None:

@@ -13,8 +13,8 @@ import boto3
 
 from domain import metrics
 from domain.privacy import audit
-from domain.privacy.domains import USER, is_text, one
-from domain.privacy.keyring import TOKENS, UNITS
+from domain.privacy.domains import USER, is_text, is_token, one
+from domain.privacy.keyring import TOKENS, UNITS, KeyUnavailable
 from lambdas.privacy import stored
 from lambdas.privacy.erasures import Erasures
 from lambdas.privacy.people import MOST_SEALED, People, named, plain
@@ -28,6 +28,8 @@ MOST = 100
 
 LONGEST = 512
 """Bytes of UTF-8; the contract lets 128 characters in.  Their tokens of some versions are sealed too."""
+
+RESTORE = "what people are called by it cannot be found: restore it or take its mark off, and ask again"
 
 settings = cache(RequestSettings.read)
 client = cache(boto3.client)
@@ -45,6 +47,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         requests = entered(erasures, checked(event.get("subjects", [])), str(event.get("who", "")), now)
     except Unusable as unusable:
         return {"refused": {"field": "subjects", "value": "not repeated", "fix": str(unusable)}}
+    except KeyUnavailable as missing:
+        return {"refused": {"field": "keys", "value": "not repeated", "fix": f"{missing}; {RESTORE}"}}
     if not requests:  # the schedule's hourly look, too
         watch(erasures, now)
     told = requests or [erasures.standing(digest) | {"subject": digest} for digest in event.get("digests", [])]
@@ -69,14 +73,16 @@ def entered(erasures: Erasures, subjects: Sequence[str], who: str, now: datetime
         return []
     people = People(client("kms"), settings().erasure_key, erasures)
     key, due = people.digests_key(), now + timedelta(days=int(settings().erasure_max_days))
-    asked = [named(key, name, tokens(name)) for name in map(meant, subjects)]
+    names = [meant(subject) for subject in subjects]
+    asked = [named(key, name, tokens(name)) for name in names]
     for place, person in enumerate(asked):
         if len(plain(person)) > MOST_SEALED:
             raise Unusable(f"subject {place} is too long in all its spellings: {MOST_SEALED} bytes at most")
     told = []
-    for person in asked:
+    for person, name in zip(asked, names, strict=True):
         is_new = erasures.request(person.digest, people.seal(person), now, due)
-        told.append(erasures.standing(person.digest) | {"subject": person.digest, "is_new": is_new})
+        facts = {"subject": person.digest, "is_new": is_new, "is_like_a_token": is_token(name)}
+        told.append(erasures.standing(person.digest) | facts)
     digests = tuple(str(each["subject"]) for each in told)
     print(audit.line(audit.Act.ERASURE, who=who, at=now, subjects=digests))
     return told

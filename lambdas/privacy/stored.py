@@ -19,12 +19,16 @@ SEALED = tuple(column.name for column in QUARANTINE.columns if column.field.trea
 
 
 def tokens_of(raw: str, ring: Keyring) -> tuple[str, ...]:
-    """Give a person's tokens under every version of the key, the newest first."""
+    """Give a person's tokens under every version of the key, the newest first.
+
+    Raises KeyUnavailable while one is missing or revoked: what a person is called by it cannot be told, nor found.
+    """
     from domain.privacy import tokens  # noqa: PLC0415  # with its layer, only where privacy is on
     from domain.privacy.keyring import TOKENS, Keyring  # noqa: PLC0415  # as above
 
     column = pa.array([raw], pa.string())
-    rings = [Keyring.of([ring.version(TOKENS, version)]) for version in ring.versions(TOKENS)]
+    newest = max(ring.versions(TOKENS), default=0)
+    rings = [Keyring.of([ring.version(TOKENS, version)]) for version in range(newest, 0, -1)]
     return tuple(tokens.tokenized(column, each, USER)[0].as_py() for each in rings)
 
 

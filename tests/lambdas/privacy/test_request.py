@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from clients.privacy import erase
 from domain.privacy import tokens
 from domain.privacy.domains import USER
-from domain.privacy.keyring import SIZES, TOKENS, UNITS, DataKey, Keyring
+from domain.privacy.keyring import SIZES, TOKENS, UNITS, DataKey, Keyring, KeyUnavailable
 from lambdas.privacy import quarantine, request, stored
 from lambdas.privacy.people import MOST_SEALED, Person, named, plain
 
@@ -75,6 +76,36 @@ def test_a_token_stands_for_whose_it_is(version: int) -> None:
 @pytest.mark.parametrize("asked", ["u-1", "t1.", "t1.AAAA", "t9.SMFkeXULnlAAc3LZeQnnbg", "t1.hello", "t1.not a token"])
 def test_what_is_no_token_of_ours_is_the_name_itself(asked: str) -> None:
     assert stored.meant(asked, RING) == asked
+
+
+def test_nobody_is_erased_while_a_version_of_the_key_is_missing_by_which_they_may_be_called() -> None:
+    gap = Keyring.of([key for version, key in RING.keys[TOKENS].items() if version != 2])
+
+    with pytest.raises(KeyUnavailable, match="version 2 of the key for tokens is missing or revoked"):
+        stored.tokens_of("u-1", gap)
+    assert stored.tokens_of("u-1", Keyring.of([])) == ()
+
+
+def test_a_request_without_a_key_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entered(*_: Any) -> None:
+        raise KeyUnavailable("version 2 of the key for tokens is missing or revoked")
+
+    for name in ("ERASURES", "ERASURE_KEY", "MACHINE", "ERASURE_MAX_DAYS"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    request.settings.cache_clear()
+    monkeypatch.setattr(request, "entered", entered)
+
+    refused = request.handler({"subjects": ["u-1"]}, None)["refused"]
+    request.settings.cache_clear()
+
+    assert refused["field"] == "keys"
+    assert "version 2 of the key for tokens is missing" in refused["fix"]
+    assert "take its mark off, and ask again" in refused["fix"]
+
+
+def test_who_may_be_a_token_copied_wrongly_is_pointed_at() -> None:
+    assert erase.odd([{"is_like_a_token": False}, {"is_like_a_token": True}, {}]) == [2]
 
 
 def aside(*payloads: bytes) -> pa.Table:
