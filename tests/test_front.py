@@ -63,6 +63,8 @@ BAD: dict[str, tuple[str, Any, dict[str, str], int, str]] = {
     "no key": ("events", any_event(), NO_KEY, 401, "x-api-key"),
     "a wrong key": ("events", any_event(), {"x-api-key": "wrong"}, 403, "x-api-key"),
     "no JSON": ("events", b"not JSON", {}, 400, "body"),
+    "no number of JSON's": ("batch", b"[NaN]", {}, 400, "body"),
+    "no number of JSON's as text": ("batch", b"[NaN]", TEXT, 400, "body"),
     "no body": ("events", b"", {}, 400, "body"),
     "no user": ("events", {"event": "rating", "event_id": "e", "event_time": "t"}, {}, 400, "body"),
     "a number for a user": ("events", any_event(user_id=7), {}, 400, "body"),
@@ -180,6 +182,15 @@ def test_the_front_answers_at_the_host_of_its_api_too(front: Front) -> None:
         front.accepted.append(json.load(answer)["accepted"])
 
     assert front.accepted[-1] == 1
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain"])
+def test_bytes_that_are_no_text_and_digits_without_end_are_passed_on(front: Front, kind: str) -> None:
+    text = json.dumps(any_event(user_id="?", more=0))[:-2] + "7" * 5_000 + "}"
+    status, _, _ = front.post("events", text.encode().replace(b"?", b"\xff"), **{"content-type": kind})
+
+    assert status == 200
+    assert text.replace("?", "\ufffd").encode() in [data for _, data in front.stream()]
 
 
 def test_the_stream_holds_what_was_accepted_and_nothing_else(front: Front) -> None:

@@ -212,9 +212,9 @@ def lines(payload: bytes) -> list[bytes] | None:
 
 
 def is_json(payload: bytes) -> bool:
-    """Tell whether a record is one JSON text."""
+    """Tell whether a record is one JSON text; its digits may be more than Python reads, which are 4,300."""
     try:
-        json.loads(payload)
+        json.loads(payload, parse_int=float)
     except (ValueError, RecursionError):
         return False
     return True
@@ -223,7 +223,7 @@ def is_json(payload: bytes) -> bool:
 def is_event(line: bytes) -> bool:
     """Tell whether a line is a JSON object that names an event."""
     try:
-        document = json.loads(line)
+        document = json.loads(line, parse_int=float)
     except (ValueError, RecursionError):
         return False
     return isinstance(document, dict) and "event" in document

@@ -19,8 +19,13 @@ MOST_EVENTS = 500
 LONGEST_KEY = 256
 """Characters of a partition key at most (Kinesis, PutRecords)."""
 
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
 # The sender's digits are passed on as they are; Python refuses to read a whole number of 5,000 of them.
-_DECODER = json.JSONDecoder(parse_int=float)
+_DECODER = json.JSONDecoder(parse_int=float, parse_constant=_no_constant)
 _BLANK = " \t\n\r"
 
 

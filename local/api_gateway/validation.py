@@ -11,6 +11,8 @@ from local.api_gateway.refusals import Refused
 from local.api_gateway.requests import Request
 
 JSON = "application/json"
+MOST_DIGITS = 4_300
+"""Digits of a whole number that Python reads: a model holds no bound beyond them."""
 
 
 def check(request: Request, api: Any, method: Any) -> None:
@@ -47,9 +49,17 @@ def _check_body(request: Request, api: Any, models: dict[str, str]) -> None:
         return
     [schema] = [json.loads(model.schema) for model in api.models.values() if model.name == name]
     try:
-        body = json.loads(request.body)
+        body = json.loads(request.body.decode(errors="replace"), parse_int=_whole, parse_constant=_no_constant)
     except (ValueError, RecursionError) as broken:
         raise Refused("BAD_REQUEST_BODY", str(broken)) from broken
     faults = [fault.message for fault in Draft4Validator(schema).iter_errors(body)]
     if faults:
         raise Refused("BAD_REQUEST_BODY", f"[{', '.join(faults)}]"[:1024])
+
+
+def _whole(digits: str) -> int:
+    return int(digits[:MOST_DIGITS])
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON's")

@@ -72,9 +72,10 @@ def moment(text: str, arrived_at: datetime) -> datetime | None:
     whole, _, rest = text.replace(" ", "T").upper().partition(".")
     digits = re.match(r"\d*", rest)
     fraction = digits.group() if digits else ""
+    seven = f"{fraction:0<7}"[:7]  # the seventh alone says whether to round up
     try:
         time = datetime.fromisoformat(whole if not rest else whole + rest[len(fraction) :])
-        time += timedelta(microseconds=int((int(fraction or 0) * 10_000_000 // 10 ** len(fraction) + 5) // 10))
+        time += timedelta(microseconds=(int(seven) + 5) // 10)
         early = time < datetime(1970, 1, 1, tzinfo=timezone.utc)
     except (ValueError, OverflowError):
         return None

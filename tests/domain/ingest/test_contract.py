@@ -134,6 +134,7 @@ SOUND = {
     "with another offset": write(event_time="2026-03-01T14:30:00+05:30"),
     "with an offset without a colon": write(event_time="2026-03-01T12:00:00+0000"),
     "with nanoseconds": write(event_time="2026-03-01T12:00:00.123456789Z"),
+    "with 5,000 digits of a second": write(event_time=f"2026-03-01T12:00:00.{'1' * 5_000}Z"),
     "with escapes": write(user_id='ünï\u2028\U0001f600 " \\'),
     "with the text of an escape": raw("user_id", r'"\\u0000"'),
     "whole number for a fraction": write(EXPOSURE, propensity=1),

@@ -145,6 +145,26 @@ def without_schema() -> bytes:
     return frames.pack("arrow", rows.serialize().to_pybytes(), 3)
 
 
+DIGITS = "9" * 5_000  # more than Python reads
+
+
+def test_lines_with_more_digits_than_python_reads_are_events_each() -> None:
+    lines = [write(stars=stars)[:-1] + f', "more": {DIGITS}}}'.encode() for stars in (1, 2)]
+
+    _, rows = sorted_(b"\n".join(lines))
+
+    assert [row["stars"] for row in rows["rating"]] == [1, 2]
+
+
+def test_one_event_on_several_lines_is_one_whatever_digits_are_in_it() -> None:
+    payload = write(stars=4)[:-1] + f', "more": [\n{{"event": 1}}\n], "n": {DIGITS}}}'.encode()
+
+    batch, rows = sorted_(payload)
+
+    assert [row["stars"] for row in rows["rating"]] == [4]
+    assert batch.events == 1
+
+
 WHOLE = [
     ("a byte changed", columns(table())[:-1] + b"\0", "bad_frame"),
     ("cut short", columns(table())[:60], "bad_frame"),
