@@ -18,6 +18,9 @@ DIGITS = 1e-13
 LEAST = 1e-300
 STEPS = 100  # of Newton; a few are taken, and halvings where it leaves the interval
 
+ROUNDED = 1e-15
+"""A standard error of this share of a mean, or less, is that of doubles: all units alike, summed in parts."""
+
 FAR_FROM_NOUGHT = 3.0  # standard errors that a control's mean must be away for a share of it to mean anything
 
 
@@ -99,9 +102,12 @@ def _why_not(control: Sample, arm: Sample) -> str:
         if not 2 <= sample.count < math.inf:  # noqa: PLR2004 - a variance takes two
             return f"the {name} has {sample.count:.0f} units and a variance takes two"
         if not (math.isfinite(sample.mean) and 0 <= sample.variance < math.inf):
-            return f"the {name}'s mean is {sample.mean} and its variance {sample.variance}"
+            found = f"the {name}'s mean is {sample.mean} and its variance {sample.variance}"
+            return f"{found}: a value is not finite, or what is divided by sums to nought"
     if not control.variance + arm.variance > 0:
         return "no unit differs from another in either arm"
+    if math.sqrt(control.error + arm.error) <= ROUNDED * max(abs(control.mean), abs(arm.mean)):
+        return "units differ by rounding alone, which tells no means apart"
     return ""
 
 

@@ -19,6 +19,7 @@ WIDTH = 1e-3
 
 OFFSET = 1_000_000  # above the bucket of any double, so that codes of positive values are positive
 STEP = math.log1p(WIDTH)
+LAST = 709.782712893  # the logarithm of the greatest double
 ROUNDING = 1e-12  # 0.07 of 100 values are 7, whatever their product in doubles
 LEVEL = 0.95  # of the interval that a quantile's standard error is taken from
 
@@ -83,7 +84,7 @@ def edges(code: int) -> tuple[float, float]:
     """
     if not code:
         return 0.0, 0.0
-    near, far = (math.exp((abs(code) - OFFSET + step) * STEP) for step in (0, 1))
+    near, far = (math.exp(min((abs(code) - OFFSET + step) * STEP, LAST)) for step in (0, 1))
     return (near, far) if code > 0 else (-far, -near)
 
 
@@ -117,4 +118,4 @@ def sample(histogram: Histogram, share: float, units: float, design_effect: floa
     low, high = histogram.interval(share, design_effect)
     width = high - low if len(histogram.counts) > 1 else 0.0 if histogram.counts else math.nan
     error = width / (-2 * float(ndtri((1 - LEVEL) / 2)))
-    return Sample(units, histogram.quantile(share), error**2 * units)
+    return Sample(units, histogram.quantile(share), error * error * units)

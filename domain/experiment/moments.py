@@ -40,9 +40,9 @@ class Moments:
         """
         if self.columns != other.columns:
             raise InvalidMoments(f"columns {other.columns} do not merge with {self.columns}: give the same, in order")
+        if not (self.count and other.count):
+            return self if self.count else other  # as it is: sums with nought would round its mean
         count = self.count + other.count
-        if not count:
-            return self
         with np.errstate(invalid="ignore"):
             away, cut = _sum(other.mean, -self.mean)
             away = away + (cut + (other.rest - self.rest))

@@ -13,6 +13,9 @@ from domain.experiment.moments import Matrix, Moments, Vector
 
 Tensor = NDArray[np.float64]
 
+CONSTANT = 1e-14
+"""A column whose units deviate from its mean by this share of it, or less, differs by rounding alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -58,7 +61,8 @@ def adjusted(
     products = np.array([moments.product for moments in known])
     away = np.array([moments.mean for moments in known])[:, places]
     gradients = np.array([_gradient(moments, value, denominator) for moments in known])
-    coefficients = _pooled_coefficients(products, np.where(counts[:, None] > 0, gradients, 0.0), places)
+    least = (CONSTANT * np.array([moments.mean for moments in known])[:, places]) ** 2
+    coefficients = _pooled_coefficients(products, np.where(counts[:, None] > 0, gradients, 0.0), places, counts @ least)
     away = away - counts @ away / (counts.sum() or math.nan)
     gradients[:, places] -= coefficients
     squares = ((products @ gradients[:, :, None])[:, :, 0] * gradients).sum(axis=1)
@@ -114,10 +118,17 @@ def _along(gradient: Vector, covariance: Matrix) -> float:
     return max(float(gradient @ covariance @ gradient), 0.0)
 
 
-def _pooled_coefficients(products: Tensor, gradients: Matrix, places: list[int]) -> Vector:
-    """Regress the linearised outcome on the covariates, within arms: products are (arms, p, p), gradients (arms, p)."""
+def _pooled_coefficients(products: Tensor, gradients: Matrix, places: list[int], least: Vector) -> Vector:
+    """Regress the linearised outcome on the covariates, within arms: products are (arms, p, p), gradients (arms, p).
+
+    Covariates are brought to one scale first: beside one in billions, one in ones would be taken for a linear
+    combination.  One whose squares are `least` or fewer does not vary, and takes no coefficient.
+    """
     whole = products.sum(axis=0)[places][:, places]
     outer: Vector = (products @ gradients[:, :, None]).sum(axis=0)[places, 0]
+    squares = whole.diagonal()
+    varies = squares > least
     if len(places) == 1:  # what least squares would say, in a twentieth of its time
-        return outer / whole[0, 0] if whole[0, 0] else np.zeros(1)
-    return np.asarray(np.linalg.lstsq(whole, outer, rcond=1e-12)[0])
+        return outer / squares if varies[0] else np.zeros(1)
+    scale = np.where(varies, np.sqrt(squares), math.inf)
+    return np.asarray(np.linalg.lstsq(whole / scale / scale[:, None], outer / scale, rcond=1e-12)[0] / scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv, betaln, ndtr, ndtri
+from scipy.special import betainc, betaincc, betaincinv, betaln, ndtr, ndtri
 
 from domain.experiment.samples import Sample
 
@@ -89,7 +90,7 @@ class Beta:
 
     def above(self, at: Vector) -> Vector:
         """Return the probability of more than each point."""
-        return np.asarray(betainc(self.b, self.a, np.clip(1 - at, 0.0, 1.0)))
+        return np.asarray(betaincc(self.a, self.b, np.clip(at, 0.0, 1.0)))
 
     def quantile(self, share: float) -> float:
         """Return the point below which the proportion lies with the probability `share`."""
@@ -101,6 +102,11 @@ class Beta:
         to_nought = 0.25 ** np.arange(1, 45 if self.a < 1 else 1)
         to_one = 1 - 0.25 ** np.arange(1, 26 if self.b < 1 else 1)
         return np.concatenate([points, to_nought, to_one])
+
+
+@functools.cache
+def _legendre() -> tuple[Vector, Vector]:
+    return np.polynomial.legendre.leggauss(NODES)
 
 
 def _stirling_rest(at: float) -> float:
@@ -173,7 +179,12 @@ def of_mean(sample: Sample, prior: Normal | None = None) -> Normal:
 
 def grid(beliefs: Sequence[Belief]) -> tuple[Vector, Vector]:
     """Lay Gauss-Legendre points and weights wherever any of the beliefs has mass."""
-    edges = np.unique(np.concatenate([belief.landmarks() for belief in beliefs]))
-    points, weights = np.polynomial.legendre.leggauss(NODES)
+    return between(*(belief.landmarks() for belief in beliefs))
+
+
+def between(*landmarks: Vector) -> tuple[Vector, Vector]:
+    """Lay Gauss-Legendre points and weights between each of the landmarks and the next."""
+    edges = np.unique(np.concatenate(landmarks))
+    points, weights = _legendre()
     half = np.diff(edges) / 2
     return (edges[:-1, None] + half[:, None] * (1 + points)).ravel(), (half[:, None] * weights).ravel()

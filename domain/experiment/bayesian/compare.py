@@ -10,7 +10,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-from domain.experiment.bayesian.belief import Belief, Normal, grid
+from domain.experiment.bayesian.belief import Belief, Normal, between, grid
+
+CLOSE = 1e-12  # of what beliefs differ by: of one success in a billion units the whole interval is no wider than 1e-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,22 +40,26 @@ def compare(control: Belief, arm: Belief, *, rope: float = 0.0, level: float = 0
     if isinstance(control, Normal) and isinstance(arm, Normal):
         return _compare_normals(control, arm, rope, level)
     points, weights = grid([control, arm])
-    mass = weights * control.density(points)
-    mass = mass / mass.sum()
+    marks, shifted = control.landmarks(), arm.landmarks()
 
     def below(difference: float) -> float:
-        return float(mass @ arm.below(points + difference))
+        """Integrate between landmarks that move along: where the arm's density ends, its distribution has a kink."""
+        at, widths = between(marks, np.clip(shifted - difference, marks[0], marks[-1]))
+        mass = widths * control.density(at)
+        return float(mass @ arm.below(at + difference) / mass.sum())
 
+    mass = weights * control.density(points)
     reach = float(points[-1] - points[0])
+    close = CLOSE * sum(belief.quantile(0.75) - belief.quantile(0.25) for belief in (control, arm))
     low, high = (
-        float(brentq(lambda at, share=share: below(at) - share, -reach, reach, xtol=1e-12))
+        float(brentq(lambda at, share=share: below(at) - share, -reach, reach, xtol=close))
         for share in ((1 - level) / 2, (1 + level) / 2)
     )
     return Comparison(
         mean=arm.mean - control.mean,
         low=low,
         high=high,
-        better=float(mass @ arm.above(points)),
+        better=float(mass @ arm.above(points) / mass.sum()),
         loss=float(weights @ (arm.below(points) * control.above(points))),
         equivalent=below(rope) - below(-rope) if rope else 0.0,
     )
@@ -73,9 +79,11 @@ def probabilities_of_best(beliefs: Sequence[Belief]) -> list[float]:
 def losses(beliefs: Sequence[Belief]) -> list[float]:
     """Return what choosing each arm instead of the best is expected to lose: the integral of F_i (1 - F of others)."""
     points, weights = grid(beliefs)
+    with np.errstate(divide="ignore"):  # where one is surely above, so is the best
+        short = [np.log1p(-belief.above(points)) for belief in beliefs]
     return [
-        float(weights @ (belief.below(points) * (1 - others)))
-        for belief, others in zip(beliefs, _all_others_below(beliefs, points), strict=True)
+        float(weights @ (belief.below(points) * -np.expm1(sum([*short[:place], *short[place + 1 :]], np.zeros(1)))))
+        for place, belief in enumerate(beliefs)
     ]
 
 
@@ -98,5 +106,5 @@ def _compare_normals(control: Normal, arm: Normal, rope: float, level: float) ->
         high=mean + half,
         better=float(ndtr(scaled)),
         loss=max(deviation * density - mean * float(ndtr(-scaled)), 0.0),
-        equivalent=float(ndtr((rope - mean) / deviation) - ndtr((-rope - mean) / deviation)),
+        equivalent=float(ndtr((rope - abs(mean)) / deviation) - ndtr((-rope - abs(mean)) / deviation)),
     )

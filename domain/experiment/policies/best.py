@@ -16,18 +16,27 @@ Vector = NDArray[np.float64]
 LogDensity = Callable[[Vector], Vector]
 
 NODES = 16
+STEEP = 4.0  # beyond, what is left of a fraction of a power is below 1e-9
+GRADES = 20
+NONE = np.zeros(0)
+NEARLY_ALL = 2.0**-53 - 1  # as far below nought as a logarithm of one more is finite
 SPREADS = np.array([-38, -12, -8, -6, -4, -3, -2, -1, -0.5, 0, 0.5, 1, 2, 3, 4, 6, 8, 12, 38], dtype=float)
 
 
 def probabilities_of_best(
-    log_densities: Sequence[LogDensity], means: Vector, deviations: Vector, support: tuple[float, float]
+    log_densities: Sequence[LogDensity],
+    means: Vector,
+    deviations: Vector,
+    support: tuple[float, float],
+    landmarks: Vector = NONE,
 ) -> tuple[float, ...]:
     """Return each posterior's probability to be the highest, from log densities that need no normalising.
 
     Panels of Gauss-Legendre points lie at multiples of each posterior's deviation; distribution functions are the
-    densities' running integrals over the same panels.  Exact to about 1e-9 for posteriors with one hump.
+    densities' running integrals over the same panels.  Exact to about 1e-9 for posteriors with one hump; `landmarks`
+    are further ends of panels.
     """
-    edges = _edges(means, deviations, support)
+    edges = np.union1d(_edges(means, deviations, support), landmarks)
     points, rule, running = _rule()
     half = np.diff(edges)[:, None] / 2
     at = edges[:-1, None] + half * (1 + points)
@@ -51,12 +60,28 @@ def best_of_betas(shapes: Sequence[tuple[float, float]]) -> tuple[float, ...]:
     """Return each of several Beta posteriors' probability to be the highest."""
     a, b = np.array(shapes, dtype=float).T
     total = a + b
+    means = a / total
     deviations = np.sqrt(a * b / (total**2 * (total + 1)))
 
     def log_density(place: int) -> LogDensity:
-        return lambda at: (a[place] - 1) * np.log(at) + (b[place] - 1) * np.log1p(-at)
+        mean = means[place]
 
-    return probabilities_of_best([log_density(place) for place in range(len(a))], a / total, deviations, (0.0, 1.0))
+        def from_mean(at: Vector) -> Vector:  # logarithms of the points themselves leave few digits of many units
+            away = at - mean
+            above, below = (np.log1p(np.maximum(part, NEARLY_ALL)) for part in (away / mean, -away / (1 - mean)))
+            fallen: Vector = (a[place] - 1) * above + (b[place] - 1) * below
+            return fallen
+
+        return from_mean
+
+    densities = [log_density(place) for place in range(len(a))]
+    return probabilities_of_best(densities, means, deviations, (0.0, 1.0), np.concatenate([_graded(a), 1 - _graded(b)]))
+
+
+def _graded(powers: Vector) -> Vector:
+    """Return points that near the end of the support where a density goes with a fraction of a power, as no panel's."""
+    steep: NDArray[np.bool_] = (powers < STEEP) & (powers % 1 > 0)
+    return np.power(0.25, np.arange(1.0, GRADES)) if steep.any() else NONE
 
 
 def best_of_normals(means: Sequence[float] | Vector, deviations: Sequence[float] | Vector) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 
 Vector = NDArray[np.float64]
 
-FAR = 9.0  # standard deviations beyond which a normal density is below 1e-18
+FAR = 38.5  # standard deviations beyond which no double holds a tail; a first bound may lie at 30
 NODES_A_PANEL = 16
 PANEL = 3.0  # widths of the step's deviation that a panel spans; sixteen nodes then err by less than 1e-13
 
