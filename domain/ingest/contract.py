@@ -79,6 +79,18 @@ class Shape(msgspec.Struct, frozen=True):
     optional_quotes: dict[str, int]
 
 
+@functools.cache
+def shapes() -> dict[str, Shape]:
+    """Lay out what each event must look like, once there is a doubt: records that leave none ask for no shape."""
+    return {name: _shape(event) for name, event in EVENTS.items()}
+
+
+@functools.cache
+def plain() -> Any:
+    """Make the decoder of any event, which knows it by its name."""
+    return msgspec.json.Decoder(functools.reduce(operator.or_, [shape.struct for shape in shapes().values()]))
+
+
 class Valid(msgspec.Struct, frozen=True):
     """A record that keeps its contract, and which of its fields the contract does not declare."""
 
@@ -112,10 +124,10 @@ def glance(payload: bytes) -> Valid | None:
     if b"\\" in payload or len(payload) > LARGEST_RECORD:
         return None
     try:
-        values = PLAIN.decode(payload)
+        values = plain().decode(payload)
     except (ValueError, RecursionError):  # study finds the fault and names it
         return None
-    shape = SHAPES[values.__struct_config__.tag]
+    shape = shapes()[values.__struct_config__.tag]
     quotes = shape.quotes
     for name, more in shape.optional_quotes.items():
         if getattr(values, name) is not None:
@@ -180,9 +192,9 @@ def parse(text: str) -> Any:
 def find_shape(document: dict[str, Any]) -> Shape:
     """Find the contract that the record says it keeps."""
     name = document.get("event")
-    shape = SHAPES.get(name) if isinstance(name, str) else None
+    shape = shapes().get(name) if isinstance(name, str) else None
     if shape is None:
-        detail = f"'event' must be one of {', '.join(SHAPES)}"
+        detail = f"'event' must be one of {', '.join(shapes())}"
         raise BrokenContract(Reason.UNKNOWN_EVENT, detail, field="event", value=shown(name))
     event, version = shape.event, document.get("version", 1)
     if type(version) is not int or version != event.version:
@@ -193,7 +205,7 @@ def find_shape(document: dict[str, Any]) -> Shape:
 
 def check_times(valid: Valid, arrived_at: datetime) -> None:
     """Refuse an event with a moment that a sound clock cannot have shown."""
-    for name in SHAPES[valid.event].times:
+    for name in shapes()[valid.event].times:
         moment = getattr(valid.values, name)
         if moment is not None:
             check_time(valid.event, name, moment, arrived_at)
@@ -340,5 +352,3 @@ def _shape(event: type[Event]) -> Shape:
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_int=_whole, parse_constant=_no_constant)
-SHAPES: dict[str, Shape] = {name: _shape(event) for name, event in EVENTS.items()}
-PLAIN: Any = msgspec.json.Decoder(functools.reduce(operator.or_, [shape.struct for shape in SHAPES.values()]))

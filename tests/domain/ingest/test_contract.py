@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from domain.contract.fakes import fake, fake_record
 from domain.events import EVENTS
-from domain.ingest.contract import SHAPES, BrokenContract, Reason, Valid, check, glance, study
+from domain.ingest.contract import BrokenContract, Reason, Valid, check, glance, shapes, study
 from domain.ingest.limits import LARGEST_RECORD, LEAD, LONGEST_VALUE
 from tests.domain.contract.strategies import NOW, any_documents
 from tests.domain.ingest.reference import keeps_contract
@@ -154,7 +154,7 @@ FAULT_NAMES = [fault[0] for fault in FAULTS]
 
 
 def values_of(valid: Valid) -> dict[str, Any]:
-    found = {name: getattr(valid.values, name) for name in SHAPES[valid.event].columns}
+    found = {name: getattr(valid.values, name) for name in shapes()[valid.event].columns}
     return {"event": valid.event, **found}
 
 

@@ -91,7 +91,7 @@ def desk(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
 @pytest.fixture
 def wider(monkeypatch: pytest.MonkeyPatch) -> None:
     """Today's contract takes up to ten stars: what broke it before is good now."""
-    shape = contract.SHAPES["rating"]
+    shape = contract.shapes()["rating"]
     stars = shape.columns["stars"]
     column = type(stars)("stars", stars.kind, stars.required, type(stars.field)(stars.field.doc, minimum=1, maximum=10))
     fields = [
@@ -102,7 +102,7 @@ def wider(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     changed = {**shape.columns, "stars": column}
     monkeypatch.setitem(
-        contract.SHAPES,
+        contract.shapes(),
         "rating",
         contract.Shape(shape.event, struct, changed, shape.times, shape.quotes, shape.optional_quotes),
     )
@@ -135,7 +135,7 @@ def set_aside_before(desk: Desk) -> list[bytes]:
     """Set ratings aside by the contract as it was."""
     with pytest.MonkeyPatch.context() as patch:
         shape = contract._shape(EVENTS["rating"])
-        patch.setitem(contract.SHAPES, "rating", shape)
+        patch.setitem(contract.shapes(), "rating", shape)
         return set_aside(desk)
 
 
