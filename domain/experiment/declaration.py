@@ -10,6 +10,7 @@ from enum import Enum
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from domain.experiment import typed
 from domain.experiment.features import LARGEST_ITEM, Feature, fault, largest, size
 
 if TYPE_CHECKING:  # who only decides needs no events
@@ -18,6 +19,10 @@ if TYPE_CHECKING:  # who only decides needs no events
 NUMBERS = (int, float, bool)
 MAIN_VARIANT = "main"
 MOST_VARIANTS = 10  # SageMaker endpoint quotas
+LONGEST = 128  # characters of an experiment's and of an arm's name, as the contract of exposures has it
+EXPERIMENT_NAME = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
+OUTCOME_NAME = r"\w[\w -]*"  # it names columns
+LONGEST_DAYS = 400  # for so long a decision is known
 VARIANT_NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"  # SageMaker's ProductionVariant
 
 
@@ -179,6 +184,8 @@ def check(experiments: Iterable[Experiment], events: Mapping[str, type[Record]])
     """Raise InvalidExperiment for the first experiment that cannot work over `events`, alone or beside the others."""
     known = list(experiments)
     for experiment in known:
+        if found := typed.fault(experiment):
+            raise _refuse(experiment, *found)
         _check_names(experiment)
         _check_shares(experiment)
         _check_stopping(experiment)
@@ -196,7 +203,12 @@ def _refuse(experiment: Experiment, place: str, value: Any, fix: str) -> Invalid
 
 
 def _check_names(experiment: Experiment) -> None:
+    if not re.fullmatch(EXPERIMENT_NAME, experiment.name) or len(experiment.name) > LONGEST:
+        fix = f"give letters, digits, '_', '-' and inner '.', at most {LONGEST}: it names files and items"
+        raise _refuse(experiment, "name", experiment.name, fix)
     names = [arm.name for arm in experiment.arms]
+    if longest := [name for name in names if len(name) > LONGEST]:
+        raise _refuse(experiment, "arms.name", longest[0], f"give at most {LONGEST} characters")
     if len(names) < 2 or len(set(names)) < len(names) or not all(names):  # noqa: PLR2004 - one arm compares with none
         raise _refuse(experiment, "arms", names, "name at least two arms, each once")
     if experiment.control not in names:
@@ -204,6 +216,9 @@ def _check_names(experiment: Experiment) -> None:
     outcomes = [outcome.name for outcome in experiment.outcomes]
     if len(set(outcomes)) < len(outcomes):
         raise _refuse(experiment, "outcomes", outcomes, "name each outcome once")
+    for name in outcomes:
+        if not re.fullmatch(OUTCOME_NAME, name):
+            raise _refuse(experiment, "outcome.name", name, "give letters, digits, '_', '-' and inner spaces")
 
 
 def _check_shares(experiment: Experiment) -> None:
@@ -273,8 +288,8 @@ def _check_stopping(experiment: Experiment) -> None:
         if not 0 < value < 1:
             raise _refuse(experiment, f"stopping.{place}", value, "give a probability between 0 and 1")
     for place, count in (("days", stopping.days), ("looks", stopping.looks)):
-        if count < 1:
-            raise _refuse(experiment, f"stopping.{place}", count, "give at least 1")
+        if not 1 <= count <= LONGEST_DAYS:
+            raise _refuse(experiment, f"stopping.{place}", count, f"give 1 to {LONGEST_DAYS}")
     if not (math.isfinite(experiment.minimum_effect) and experiment.minimum_effect > 0):
         raise _refuse(experiment, "minimum_effect", experiment.minimum_effect, "give a relative effect above 0")
     if stopping.power <= stopping.alpha:
@@ -325,10 +340,24 @@ def _check_outcome(experiment: Experiment, outcome: Outcome, events: Mapping[str
         _check_field(experiment, where, outcome.denominator_event, outcome.denominator_field, events)
     if outcome.kind is Kind.QUANTILE and not (outcome.quantile and 0 < outcome.quantile < 1):
         raise _refuse(experiment, f"{place}.quantile", outcome.quantile, "give one between 0 and 1")
+    _check_unused(experiment, place, outcome)
     if outcome.cap is not None and not (math.isfinite(outcome.cap) and outcome.cap > 0):
         raise _refuse(experiment, f"{place}.cap", outcome.cap, "give a value above 0, or none")
-    if outcome.lookback_days < 0:
-        raise _refuse(experiment, f"{place}.lookback_days", outcome.lookback_days, "give 0 or more")
+    if not 0 <= outcome.lookback_days <= LONGEST_DAYS:
+        raise _refuse(experiment, f"{place}.lookback_days", outcome.lookback_days, f"give 0 to {LONGEST_DAYS}")
+
+
+def _check_unused(experiment: Experiment, place: str, outcome: Outcome) -> None:
+    """Refuse what the outcome's kind has no use for: it would be read as another than was meant."""
+    kind = outcome.kind
+    for name, value, is_used, fix in (
+        ("quantile", outcome.quantile, kind is Kind.QUANTILE, "a quantile alone has one"),
+        ("denominator_field", outcome.denominator_field, kind is Kind.RATIO, "a ratio alone has one"),
+        ("field", outcome.field, kind is not Kind.COUNT, "a count is of events: a field's sum is a mean over units"),
+        ("lookback_days", outcome.lookback_days, kind is not Kind.QUANTILE, "a quantile takes no covariate"),
+    ):
+        if value and not is_used:
+            raise _refuse(experiment, f"{place}.{name}", value, fix)
 
 
 def _check_field(

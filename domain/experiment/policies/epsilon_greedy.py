@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from domain.experiment.policies.policy import InvalidPolicy, Tally, draw
+from domain.experiment.policies.policy import InvalidPolicy, Tally, check_numbers, draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class EpsilonGreedy:
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not 0 <= self.epsilon <= 1:
             raise InvalidPolicy(f"EpsilonGreedy.epsilon is {self.epsilon}; give a probability from 0 to 1")
 

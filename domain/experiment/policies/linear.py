@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from domain.experiment.policies.policy import InvalidPolicy
+from domain.experiment.policies.policy import InvalidPolicy, check_numbers
 
 if TYPE_CHECKING:
     from domain.experiment.policies.regressions import Chance, Regressions, Vector
@@ -27,6 +27,7 @@ class LinUCB:
     ridge: float = 1.0
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not (math.isfinite(self.width) and self.width >= 0):
             raise InvalidPolicy(f"LinUCB.width is {self.width}; give a finite number of at least 0")
         if not 0 < self.epsilon <= 1:
@@ -60,6 +61,7 @@ class LinThompson:
     ridge: float = 1.0
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not (math.isfinite(self.noise) and self.noise > 0):
             raise InvalidPolicy(f"LinThompson.noise is {self.noise}; give a finite number above 0")
         _check_ridge("LinThompson", self.ridge)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, Protocol
 
 
 class InvalidPolicy(ValueError):
@@ -37,6 +38,22 @@ class Tally:
     def discounted(self, factor: float) -> Tally:
         """Return the tally with its past weighing `factor` of what it did (Garivier and Moulines 2011)."""
         return Tally(self.pulls * factor, self.total * factor, self.squares * factor)
+
+
+def check_numbers(policy: Any) -> None:
+    """Raise InvalidPolicy for a policy's field that is declared as a number and is none that is finite."""
+    for field in fields(policy):
+        value, kind = getattr(policy, field.name), {"float": Real, "int": Integral}.get(str(field.type))
+        if kind and not (isinstance(value, kind) and _is_finite(value)):
+            what = "whole" if kind is Integral else "finite"
+            raise InvalidPolicy(f"{type(policy).__name__}.{field.name} is {value!r}; give a {what} number")
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value) and not isinstance(value, bool)
+    except OverflowError:  # a whole number that no double holds
+        return False
 
 
 class Policy(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import exp, log, sqrt
 
-from domain.experiment.policies.policy import InvalidPolicy, Tally, draw
+from domain.experiment.policies.policy import InvalidPolicy, Tally, check_numbers, draw
 
 TINY = 2.0**-54  # the least uniform above nought is twice that
 LOG_4 = log(4)
@@ -49,6 +49,7 @@ class BetaThompson:
     failures: float = 1.0
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name, value in (("successes", self.successes), ("failures", self.failures)):
             if not (math.isfinite(value) and value >= 1):
                 raise InvalidPolicy(f"BetaThompson.{name} is {value}; give a finite number of at least 1")
@@ -85,6 +86,7 @@ class NormalThompson:
     noise: float = 0.5
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name, value in (("deviation", self.deviation), ("noise", self.noise)):
             if not (math.isfinite(value) and value > 0):
                 raise InvalidPolicy(f"NormalThompson.{name} is {value}; give a finite number above 0")
@@ -115,6 +117,9 @@ class TopTwoThompson:
     base: BetaThompson = field(default_factory=BetaThompson)
 
     def __post_init__(self) -> None:
+        check_numbers(self)
+        if not isinstance(self.base, BetaThompson):
+            raise InvalidPolicy(f"TopTwoThompson.base is {self.base!r}; give a BetaThompson")
         if not 0 < self.leader <= 1:
             raise InvalidPolicy(f"TopTwoThompson.leader is {self.leader}; give a share above 0, at most 1")
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from domain.experiment.policies.policy import InvalidPolicy, Tally, draw
+from domain.experiment.policies.policy import InvalidPolicy, Tally, check_numbers, draw
 
 HALVINGS = 60  # a level to 2^-60 of its range
 CLOSE = 1e-12
@@ -26,6 +26,7 @@ class UCB1:
     width: float = 2.0
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         _check_batch("UCB1", self.batch)
         if not (math.isfinite(self.width) and self.width > 0):
             raise InvalidPolicy(f"UCB1.width is {self.width}; give a finite number above 0")
@@ -51,6 +52,7 @@ class KLUCB:
     batch: int = 1_000
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         _check_batch("KLUCB", self.batch)
 
     def weights(self, tallies: Sequence[Tally]) -> tuple[float, ...]:

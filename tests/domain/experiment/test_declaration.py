@@ -134,3 +134,63 @@ def test_shares_sum_to_one() -> None:
     three = replace(SOUND, arms=tuple(Arm(name=name, weight=0.1) for name in ("control", "a", "b")))
 
     assert sum(three.arm_to_share.values()) == pytest.approx(1, abs=1e-15)
+
+
+ODD = [None, "x", "0.5", float("nan"), float("inf"), -1, True, 10**400, [], {}, b"x", object()]
+PLACES: list[tuple[str, set[int], Any]] = [
+    ("arms.1.weight", set(), lambda value: {"arms": (SOUND.arms[0], Arm(name="new", weight=value))}),
+    ("arms.new.model", {0}, lambda value: {"arms": (SOUND.arms[0], Arm(name="new", model=value))}),
+    ("arms", set(), lambda value: {"arms": value}),
+    ("primary", set(), lambda value: {"primary": value}),
+    ("primary.kind", set(), lambda value: outcome(kind=value)),
+    ("primary.better", set(), lambda value: outcome(better=value)),
+    ("primary.cap", {0}, lambda value: outcome(cap=value)),
+    ("primary.lookback_days", set(), lambda value: outcome(lookback_days=value)),
+    ("stopping.design", set(), lambda value: {"stopping": Stopping(design=value)}),
+    ("stopping.days", set(), lambda value: {"stopping": Stopping(days=value)}),
+    ("stopping.looks", set(), lambda value: {"stopping": Stopping(looks=value)}),
+    ("stopping.alpha", set(), lambda value: {"stopping": Stopping(alpha=value)}),
+    ("guardrails.0.margin", set(), lambda value: {"guardrails": (Guardrail(outcome=REVENUE, margin=value),)}),
+    ("eligibility", set(), lambda value: {"eligibility": (Condition(key="country", values=value),)}),
+    ("span", set(), lambda value: {"span": value}),
+    ("span.1", set(), lambda value: {"span": (0.0, value)}),
+    ("holdout", set(), lambda value: {"holdout": value}),
+    ("sticky", {6}, lambda value: {"sticky": value}),
+    ("features", set(), lambda value: {"policy": LinUCB(), "features": (Number(key="age", low=0, high=value),)}),
+    ("name", {1, 2}, lambda value: {"name": value}),
+]
+
+
+@pytest.mark.parametrize(("place", "sound", "made"), PLACES, ids=[place for place, _, _ in PLACES])
+def test_a_value_of_another_type_is_refused_and_never_read_as_something_else(
+    place: str, sound: set[int], made: Any
+) -> None:
+    """`better="higher"` was taken for lower, `design="fixed"` for group sequential; other texts failed as they were."""
+    for number, value in enumerate(ODD):
+        if number not in sound:
+            with pytest.raises(InvalidExperiment, match=place.rpartition(".")[2].strip("01") or "span"):
+                check([replace(SOUND, **made(value))], EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (outcome(better="higher"), "primary.better is 'higher'; give one of Better.HIGHER, Better.LOWER"),
+        ({"stopping": Stopping(days="14")}, "stopping.days is '14'; give a whole number"),  # type: ignore[arg-type]
+        ({"frozen": "new"}, "frozen is 'new'; give a tuple, as ('new',)"),
+        ({"name": "../elsewhere"}, "name is '../elsewhere'; give letters, digits"),
+        ({"name": "n" * 129}, "at most 128"),
+        ({"arms": (Arm(name="control"), Arm(name="n" * 129))}, "give at most 128 characters"),
+        (outcome(name="`a`"), "outcome.name is '`a`'"),
+        ({"stopping": Stopping(days=401)}, "stopping.days is 401; give 1 to 400"),
+        (outcome(quantile=0.5), "quantile is 0.5; a quantile alone has one"),
+        (outcome(denominator_field="amount"), "denominator_field is 'amount'; a ratio alone has one"),
+        (outcome(kind=Kind.COUNT), "field is 'amount'; a count is of events"),
+        (outcome(kind=Kind.QUANTILE, quantile=0.5, lookback_days=7), "a quantile takes no covariate"),
+    ],
+)
+def test_what_would_be_read_otherwise_than_it_was_meant_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidExperiment) as refusal:
+        check([replace(SOUND, **changes)], EVENTS)
+
+    assert said in str(refusal.value)

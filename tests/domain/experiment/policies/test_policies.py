@@ -18,6 +18,8 @@ from domain.experiment.policies import (
     BetaThompson,
     EpsilonGreedy,
     InvalidPolicy,
+    LinThompson,
+    LinUCB,
     NormalThompson,
     Policy,
     TopTwoThompson,
@@ -197,6 +199,28 @@ def test_a_tally_knows_mean_and_squares_and_forgets_by_a_factor() -> None:
 def test_what_cannot_choose_is_refused(make: Any, said: str) -> None:
     with pytest.raises(InvalidPolicy, match=said):
         make()
+
+
+@pytest.mark.parametrize("wrong", [None, "0.5", math.nan, math.inf, -1, True, 10**400, [], b"x"], ids=str)
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        (EpsilonGreedy, "epsilon"),
+        (UCB1, "batch"),
+        (UCB1, "width"),
+        (KLUCB, "batch"),
+        (BetaThompson, "successes"),
+        (NormalThompson, "deviation"),
+        (TopTwoThompson, "leader"),
+        (TopTwoThompson, "base"),
+        (LinUCB, "epsilon"),
+        (LinUCB, "ridge"),
+        (LinThompson, "noise"),
+    ],
+)
+def test_a_parameter_that_is_no_number_of_its_range_is_refused_by_name(policy: Any, field: str, wrong: Any) -> None:
+    with pytest.raises(InvalidPolicy, match=rf"{policy.__name__}\.{field} is .*; give"):
+        policy(**{field: wrong})
 
 
 @pytest.mark.slow
