@@ -23,6 +23,7 @@ from domain.schema import Column
 
 RFC3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$"
 ENVELOPE = ("event", "version")
+LARGEST_WHOLE = 2**63
 ESCAPED = 6
 """Bytes of JSON that a character of text takes at most."""
 
@@ -51,6 +52,7 @@ class Look(NamedTuple):
     declared: Declared
     versioned: bool
     texts: Callable[[tuple[Any, ...]], tuple[str, ...]]
+    wholes: tuple[int, ...]
 
 
 Signature = tuple[Any, ...]
@@ -60,14 +62,16 @@ MOST_LOOKS = 10_000
 
 def row_of(event: object) -> Row | None:
     """Take an event's values; None if it is not certain that columns can hold them."""
-    if not isinstance(event, dict):
+    if not isinstance(event, dict) or not isinstance(name := event.get("event"), str):
         return None
-    name = event.get("event")
     signature = (name, *event, *map(type, event.values()))
     look = LOOKS.get(signature) or _study(name, event, signature)
     if look is None or (look.versioned and event["version"] != look.declared.event.version):
         return None
-    values = tuple(map(event.get, look.declared.names))
+    values: tuple[Any, ...] = tuple(map(event.get, look.declared.names))
+    for place in look.wholes:
+        if not -LARGEST_WHOLE <= values[place] < LARGEST_WHOLE:
+            return None
     return Row(look.declared, values, len("".join(look.texts(values))))
 
 
@@ -101,15 +105,16 @@ def _declared(event: type[Event]) -> Declared:
     return Declared(event, columns, tuple(column.name for column in columns), arrow_schema(columns).with_metadata(said))
 
 
-def _study(name: object, event: dict[Any, Any], signature: Signature) -> Look | None:
+def _study(name: str, event: dict[Any, Any], signature: Signature) -> Look | None:
     """Hold an event's keys and types against its columns, and remember them if they fit."""
-    declared = declarations().get(name) if isinstance(name, str) else None
+    declared = declarations().get(name)
     if declared is None or not event.keys() <= {*declared.names, *ENVELOPE} or type(event.get("version", 1)) is not int:
         return None
     if not all(_holds(column, type(event.get(column.name))) for column in declared.columns):
         return None
     texts = [number for number, each in enumerate(declared.names) if isinstance(event.get(each), str)]
-    look = Look(declared, "version" in event, itemgetter(*texts))
+    wholes = tuple(number for number, each in enumerate(declared.names) if type(event.get(each)) is int)
+    look = Look(declared, "version" in event, itemgetter(*texts), wholes)
     if len(LOOKS) < MOST_LOOKS:
         LOOKS[signature] = look
     return look

@@ -176,8 +176,8 @@ def _line(event: bytes) -> bytes:
             return event
         raise Refused("empty", "the event is blank; send one JSON object")
     try:
-        json.loads(event)
-    except ValueError as error:
+        json.loads(event, parse_int=float)  # digits may be more than Python reads as a whole number
+    except (ValueError, RecursionError) as error:
         raise Refused("not_json", f"the event has line breaks and is not JSON: {error}") from error
     return event.replace(b"\n", b" ").replace(b"\r", b" ")  # in JSON they can only be white space
 

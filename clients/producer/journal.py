@@ -13,6 +13,7 @@ exact.  Such a segment stays, as `<number>.damaged`.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -82,6 +83,11 @@ class Segment:
         """Count the events that are neither confirmed nor lost."""
         return self.count - len(self.done)
 
+    def note(self, confirmed: Iterable[int]) -> None:
+        """Write down which events the stream has."""
+        with self.sent.open("ab", buffering=0) as file:
+            write(file, b"".join(map(_checked, ranges(sorted(confirmed)))), file.tell())
+
 
 class Journal:
     """The events of one producer; only one may work in a directory."""
@@ -117,12 +123,7 @@ class Journal:
         segment = self._segments[self._last]
         head = ENTRY.pack(MARK, segment.count, len(line), len(name))
         data = b"".join((head, CHECKSUM.pack(zlib.crc32(line, zlib.crc32(name, zlib.crc32(head)))), name, line))
-        try:
-            file.write(data)  # not buffered: one call to the system
-        except OSError:
-            file.truncate(segment.size)
-            file.seek(segment.size)
-            raise
+        write(file, data, segment.size)
         if self._fsync:
             os.fsync(file.fileno())
         segment.size += len(data)
@@ -147,16 +148,25 @@ class Journal:
         return found
 
     def confirm(self, places: Iterable[Place]) -> None:
-        """Note that the stream has these events; a segment that has nothing else goes."""
+        """Note that the stream has these events; a segment that has nothing else goes.
+
+        Raises OSError if the disk takes no note of it; for this process they are done with all the same.
+        """
         numbers: dict[int, list[int]] = {}
         for place in places:
             numbers.setdefault(place.segment, []).append(place.number)
+        refused: OSError | None = None
         for number, confirmed in numbers.items():
             segment = self._segments[number]
             segment.done.update(confirmed)
-            with segment.sent.open("ab", buffering=0) as file:
-                file.write(b"".join(map(_checked, ranges(sorted(confirmed)))))
-            self._drop_if_done(number)
+            try:
+                self._drop_if_done(number)
+                if number in self._segments:
+                    segment.note(confirmed)
+            except OSError as error:
+                refused = error
+        if refused:
+            raise refused
 
     def close(self) -> None:
         """Let another producer have the directory."""
@@ -179,6 +189,7 @@ class Journal:
         if self._writing is None or full:
             if self._writing:
                 self._writing.close()
+                self._writing = None  # also if the next cannot be opened
                 self._drop_if_done(self._last, closing=True)
             self._last += 1
             path = self._directory / f"{self._last:012d}.events"
@@ -223,6 +234,18 @@ class Journal:
             segment.path.unlink()
         segment.sent.unlink(missing_ok=True)
         del self._segments[number]
+
+
+def write(file: BinaryIO, data: bytes, end: int) -> None:
+    """Write at the end of an unbuffered file, all or nothing; raises OSError."""
+    try:
+        if file.write(data) != len(data):  # a disk that fills up takes a part of it
+            raise OSError(errno.ENOSPC, "the disk took a part of it", file.name)
+    except OSError:
+        if file.tell() != end:
+            file.truncate(end)
+            file.seek(end)
+        raise
 
 
 def entries(path: Path, offset: int = 0) -> Iterator[Entry]:

@@ -193,8 +193,8 @@ class Producer:
     def _name(self, event: dict[str, Any] | bytes, key: str | None) -> str:
         if key is None and isinstance(event, dict) and self._key is not None:
             key = event.get(self._key)
-        if not isinstance(key, str) or not 1 <= len(key) <= KEY_ROOM:
-            detail = f"the key is {key!r}; to keep order give send() a key of 1 to {KEY_ROOM} characters"
+        if not isinstance(key, str) or not 1 <= len(key) <= KEY_ROOM or not is_text(key):
+            detail = f"the key is {key!r}; to keep order give send() a key of 1 to {KEY_ROOM} characters of text"
             raise Refused("key", detail)
         return key
 
@@ -241,7 +241,7 @@ class Producer:
         with self._lock:
             if not self._journal:
                 self._put(lane, line)
-            elif place := self._keep(self._journal, line, self._name(event, key) if self._ordered else key or ""):
+            elif place := self._keep(self._journal, line, self._name(event, key) if self._ordered else ""):
                 self._report.sent += 1
                 self._buffer(lane, line, place)
 
@@ -402,7 +402,7 @@ class Producer:
         """Put the records; return for each the code of its failure, if it failed."""
         try:
             answer = self._client.put_records(StreamName=self._stream, Records=entries)
-            return [each.get("ErrorCode") for each in answer["Records"]]
+            return [each.get("ErrorCode") for _, each in zip(entries, answer["Records"], strict=True)]
         except ClientError as error:
             self._report.last_error = str(error)
             return [error.response["Error"]["Code"]] * len(entries)
@@ -430,7 +430,10 @@ class Producer:
         self._hold(-parcel.size)
         self._report.buffered -= parcel.count
         if self._journal:
-            self._journal.confirm(parcel.places)
+            try:
+                self._journal.confirm(parcel.places)
+            except OSError as error:  # the stream has them: without a note on disk they go again after a crash
+                self._report.last_error = f"what was sent could not be noted on disk: {error}"
 
     def _give_up(self) -> None:
         report = self._report
@@ -486,6 +489,15 @@ def entry(lane: Lane, parcel: Parcel, chance: random.Random) -> dict[str, Any]:
     if lane.key is None or lane.hash_key is None:
         return {"Data": parcel.data, "PartitionKey": f"{chance.getrandbits(64):016x}"}
     return {"Data": parcel.data, "PartitionKey": lane.key, "ExplicitHashKey": lane.hash_key}
+
+
+def is_text(key: str) -> bool:
+    """Say whether a key has bytes: half of a surrogate pair has none."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def size_of(line: Any) -> int:

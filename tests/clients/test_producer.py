@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone, tzinfo
 from pathlib import Path
 from typing import Any
@@ -195,6 +197,7 @@ def test_only_failed_frames_are_sent_again() -> None:
         ({"text": "x" * BYTES_A_RECORD}, "too_large", r"1,048,587 bytes"),
         (b"  ", "empty", "blank"),
         (b'{"a":\n', "not_json", "line breaks"),
+        pytest.param(b"[\n" * 100_000, "not_json", "line breaks", id="deep"),
         ({"a": object()}, "not_json", "object"),
         ({"a": "\ud800"}, "not_json", "cannot be written"),
         (["a"], "not_an_object", "list"),
@@ -225,12 +228,29 @@ def test_the_largest_event_fits_a_record_even_if_it_cannot_be_compressed() -> No
     assert max(len(entry["Data"]) for entry in stream.taken) > 1_040_000
 
 
-@pytest.mark.parametrize("key", [None, "", "k" * 257, 7])
+@pytest.mark.parametrize("key", [None, "", "k" * 257, 7, "half \ud800"])
 def test_an_ordered_event_needs_a_key(key: Any) -> None:
     with Producer("s", client=Stream(), ordered=True) as producer, pytest.raises(Refused, match="1 to 256 characters"):
         producer.send({"event": "search"}, key)
 
     assert producer.report.refused == {"key": 1}
+
+
+@pytest.mark.parametrize("key", ["k" * 70_000, 7, "half \ud800"], ids=["long", "number", "half a pair"])
+def test_without_order_no_key_is_wrong(tmp_path: Path, key: Any) -> None:
+    with Producer("s", client=Stream(), durable_dir=tmp_path) as producer:
+        producer.send(any_event(1), key)
+
+    assert producer.report.accepted == 1
+
+
+def test_an_event_with_line_breaks_may_have_more_digits_than_python_reads() -> None:
+    stream = Stream()
+    with Producer("s", client=stream) as producer:
+        producer.send(b'{"n":\n' + b"7" * 5_000 + b"}")
+
+    [taken] = stream.taken
+    assert unpack(taken["Data"]).payload == b'{"n": ' + b"7" * 5_000 + b"}\n"
 
 
 def test_a_pretty_printed_event_becomes_one_line() -> None:
@@ -327,6 +347,35 @@ def test_a_refusal_that_lasts_leaves_events_on_disk_for_the_next(tmp_path: Path)
     assert (left.spilled, left.accepted, left.imbalance) == (1, 0, 0)
     assert (producer.report.recovered, producer.report.accepted, producer.report.imbalance) == (1, 1, 0)
     assert stream.events() == [any_event(1)]
+
+
+def test_an_answer_that_tells_of_fewer_records_than_were_put_is_none() -> None:
+    client: Any = Broken(OSError())
+    stream = Stream()
+    client.put_records = lambda **_: {"Records": []}
+    producer = Producer("s", client=client)
+    producer.send(any_event(1))
+    until(lambda: producer.report.retried)
+    client.put_records = stream.put_records
+    producer.close()
+
+    assert (producer.report.accepted, stream.events()) == (1, [any_event(1)])
+
+
+def test_a_disk_that_takes_no_note_of_what_was_sent_stops_nothing(tmp_path: Path) -> None:
+    stream = Stream()
+    stream.open.clear()
+    producer = Producer("s", client=stream, durable_dir=tmp_path)
+    producer.send(any_event(1))
+    (tmp_path / "000000000001.sent").symlink_to("/dev/full")
+    stream.open.set()
+    until(lambda: producer.report.last_error)
+    producer.send(any_event(2))
+    producer.close()
+
+    assert (producer.report.accepted, producer.report.spilled, producer.report.imbalance) == (2, 0, 0)
+    assert "No space left" in producer.report.last_error
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("odd"), refused("LimitExceededException"), OSError("gone")])
@@ -646,6 +695,24 @@ def test_what_columns_cannot_hold_goes_as_the_json_that_it_is(odd: dict[str, Any
     assert {"version": 1, **odd} == {"version": 1, **event}
 
 
+@pytest.mark.parametrize("name", [["search"], {}, None, 7])
+def test_an_event_whose_name_is_no_text_goes_as_the_json_that_it_is(name: Any) -> None:
+    assert sent_in_columns({"event": name, "n": 1})["ndjson"] == [{"event": name, "n": 1}]
+
+
+@pytest.mark.parametrize("digits", [30, 5_000])
+def test_a_whole_number_that_nobody_can_hold_is_refused_and_its_neighbours_go(digits: int) -> None:
+    stream = Stream()
+    with Producer("s", client=stream, columnar=True) as producer:
+        producer.send(search(1))
+        with suppress(Refused):  # or the platform says so
+            producer.send(search(1, results=10**digits))
+        producer.send(search(2))
+
+    assert producer.report.accepted + producer.report.refused["not_json"] == 3
+    assert sum(unpack(entry["Data"]).count for entry in stream.taken) >= 2
+
+
 def test_columns_and_a_journal_go_together(tmp_path: Path) -> None:
     found = sent_in_columns(*(page_view(number) for number in range(50)), durable_dir=tmp_path, ordered=True)
 
@@ -904,6 +971,55 @@ def test_what_was_confirmed_of_a_segment_that_is_gone_says_nothing_of_the_next(t
     journal.close()
 
     assert Journal(tmp_path).waiting == 1
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let a write end where a file is so large, as a disk that is full does."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+FULL = "took a part|too large"
+
+
+@pytest.mark.parametrize("room", [0, 1, HEAD, HEAD + 1, HEAD + 10])
+def test_of_an_event_that_the_disk_has_half_room_for_nothing_is_kept(tmp_path: Path, room: int) -> None:
+    journal = Journal(tmp_path)
+    journal.append("k", b"first")
+    with files_of_at_most(journal.size + room), pytest.raises(OSError, match=FULL):
+        journal.append("k", b"second that does not fit")
+    journal.append("k", b"third")
+    journal.close()
+
+    again = Journal(tmp_path)
+    assert (stored(again), again.unreadable_bytes) == ([b"first", b"third"], 0)
+
+
+def test_a_note_that_the_disk_has_half_room_for_spoils_no_later_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    places = [journal.append("k", b"line %d" % number) for number in range(4)]
+    with files_of_at_most(5), pytest.raises(OSError, match=FULL):
+        journal.confirm(places[:1])
+    journal.confirm(places[1:2])
+    journal.close()
+
+    assert stored(Journal(tmp_path)) == [b"line 0", b"line 2", b"line 3"]
+
+
+def test_a_segment_that_cannot_be_begun_costs_one_event_and_not_the_next(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, segment_bytes=10)
+    journal.append("k", b"first")
+    (tmp_path / "000000000002.events").mkdir()
+    with pytest.raises(OSError, match="exists"):
+        journal.append("k", b"refused")
+    journal.append("k", b"third")
+
+    assert stored(journal) == [b"first", b"third"]
 
 
 def test_a_segment_is_small_beside_the_disk() -> None:
