@@ -24,8 +24,8 @@ SEQUENCE_DIGITS = 56  # as Kinesis writes them; zeros in front make text order s
 SLICE = 5_000
 """Events in JSON that are read at once, so that few are in memory twice."""
 FAULTS = 2_000
-SAMPLE = 256
-"""Rows that tell whether a column repeats itself."""
+SAMPLE, MOST = 64, 56
+"""Rows that tell whether a column repeats itself, and how many different values there are among them if it does."""
 
 LANDED = (*RAW.values(), UNDECLARED, QUARANTINE)
 SCHEMAS: dict[str, pa.Schema] = {table.full_name: arrow_schema(table.columns) for table in LANDED}
@@ -162,7 +162,8 @@ def plain(
         payloads, numbers = events.payloads[start:stop], events.numbers[start:stop]
         owners = events.owners[start:stop]
         events.payloads[start:stop] = [b""] * len(payloads)  # let go of what a frame held once it is in columns
-        bunches, doubts = bulk.read(payloads, taken(came.moments, owners), whole)
+        [moments] = taken([came.moments], owners)
+        bunches, doubts = bulk.read(payloads, moments, whole)
         for bunch in bunches:
             yield bunch.event, Chunk(picked(numbers, bunch.rows), picked(owners, bunch.rows), bunch.columns)
         valid: dict[str, list[tuple[int, Valid]]] = defaultdict(list)
@@ -312,11 +313,9 @@ def detail(fault: Fault, place: int | None) -> str:
 def by_day(table: Table, chunk: Chunk, came: Arrivals) -> Iterator[Part]:
     """Lay a chunk out as rows of a table, with how their records came in; one part for each day, in order."""
     schema, owners = SCHEMAS[table.full_name], chunk.owners
-    came_in = {
-        "arrived_at": taken(came.moments, owners),
-        "shard": pa.repeat(pa.scalar(came.shard, pa.string()), len(owners)),
-        "sequence": taken(came.sequences, owners),
-    }
+    moments, sequences = taken([came.moments, came.sequences], owners)
+    shard = pa.repeat(pa.scalar(came.shard, pa.string()), len(owners))
+    came_in = {"arrived_at": moments, "shard": shard, "sequence": sequences}
     rows = pa.Table.from_arrays([{**chunk.columns, **came_in}[field.name] for field in schema], schema=schema)
     days = came.days[:1] if len(set(came.days)) == 1 else list(dict.fromkeys(came.days[owner] for owner in owners))
     if len(days) == 1:
@@ -327,11 +326,12 @@ def by_day(table: Table, chunk: Chunk, came: Arrivals) -> Iterator[Part]:
         yield Part(table, day, rows.filter(mask))
 
 
-def taken(column: pa.Array, owners: Sequence[int]) -> pa.Array:
+def taken(columns: Sequence[pa.Array], owners: Sequence[int]) -> Sequence[pa.Array]:
     """Give each event what its record has."""
-    if len(owners) == len(column) and owners == list(range(len(column))):
-        return column
-    return kernels.take(column, kernels.places(owners))
+    if owners == list(range(len(columns[0]))):
+        return columns
+    places = kernels.places(owners)
+    return [kernels.take(column, places) for column in columns]
 
 
 def picked(values: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
@@ -347,7 +347,7 @@ def encode(rows: pa.Table, bounded: Collection[str] = SOUGHT) -> bytes:
 
 def repeating(rows: pa.Table) -> list[str]:
     """Name the columns whose values repeat; a dictionary of those that do not costs time and bytes."""
-    most = min(SAMPLE, rows.num_rows) // 2
+    most = min(MOST, rows.num_rows // 2)
     columns = zip(rows.column_names, rows.columns, strict=True)
     return [name for name, column in columns if not len(column) or len(kernels.unique(sample(column))) <= most]
 

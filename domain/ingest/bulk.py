@@ -193,9 +193,19 @@ def odd(payloads: Sequence[bytes], whole: bytes) -> list[int]:
 
 def unlike(groups: Sequence[Group], payloads: Sequence[bytes], marks: int) -> set[int]:
     """Find the rows that have more quotation marks than their values need; `marks` is what all have together."""
+    if marks == sum(map(at_least, groups)):  # no field that is null takes marks
+        return set()
     if marks == sum(needed(each.wire, each.said(), len(each.rows)) for each in groups):
         return set()
     return {row for each in groups for row in lavish(each, payloads)}
+
+
+def at_least(some: Group) -> int:
+    """Count the quotation marks that values take on the wire if no field is written as null."""
+    marks, count = some.wire.quotes * len(some.rows), len(some.rows)
+    for name, most in some.wire.optional.items():
+        marks += most * (count - some.optional[name].column().null_count)
+    return marks
 
 
 def lavish(some: Group, payloads: Sequence[bytes]) -> Iterator[int]:

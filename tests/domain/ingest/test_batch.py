@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import datetime, timezone
 
@@ -47,6 +48,32 @@ def test_an_old_style_optional_field_left_out_is_null() -> None:
 
     assert batch.parts[0].rows["referrer"].to_pylist() == [None]
     assert batch.ignored == {"page_view": 1}
+
+
+@pytest.mark.parametrize("referrer", [{}, {"referrer": None}], ids=["left out", "null"])
+@pytest.mark.parametrize("other", ["x", 1, {"a": 1}, {"a": "x"}], ids=str)
+def test_an_undeclared_field_is_told_from_an_optional_one_that_takes_as_many_marks(
+    referrer: dict[str, None], other: object
+) -> None:
+    plain = {"event": "page_view", "event_id": "e", "event_time": "2026-03-01T12:00:00Z", "user_id": "u", "page": "/"}
+    plain |= {"device": "mobile", "country": "DE", "referrer": "r"}
+    richer = {name: value for name, value in plain.items() if name != "referrer"} | {"other": other, **referrer}
+    records = [Arrived(place, NOW, json.dumps(event).encode()) for place, event in enumerate((plain, richer))]
+
+    batch = sort(records, "s")
+
+    assert batch.ignored == {"page_view": 1}
+    assert batch.parts[0].rows["referrer"].to_pylist() == ["r", None]
+
+
+def test_columns_whose_values_repeat_have_a_dictionary_and_others_have_none() -> None:
+    """Seed 6."""
+    chance = random.Random(6)
+    some = {"few": chance.choices(range(40), k=1_000), "many": chance.choices(range(1_000_000), k=1_000)}
+
+    group = pq.read_metadata(pa.BufferReader(encode(pa.table(some)))).row_group(0)
+
+    assert [group.column(place).has_dictionary_page for place in range(2)] == [True, False]
 
 
 @pytest.mark.parametrize("table", [*RAW.values(), QUARANTINE], ids=lambda table: table.full_name)
