@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -90,7 +91,7 @@ def lines(advice: Advice) -> Iterator[str]:
     yield ""
     found = f"{advice.least_effect:.1%} with power {stopping.power:.0%}"
     yield f"  in {stopping.days} days {stopping.design.value} finds {found}"
-    yield from (f"  guardrail {name}: {days:.1f} days" for name, days in advice.guardrails.items())
+    yield from (f"  guardrail {name}: {_days(days)} days" for name, days in advice.guardrails.items())
     if experiment.policy is not None:
         yield "  a bandit needs no plan to start; sized as if its arms shared units evenly, which they soon do not"
     yield from (f"  cannot work: {reason}" for reason in advice.reasons)
@@ -105,11 +106,16 @@ def _options(advice: Advice) -> Iterator[tuple[str, ...]]:
         yield (
             f"{each.design.value}{mark}",
             f"{each.units:,.0f}",
-            f"{each.days:.1f}",
-            f"{each.likely_days:.1f}",
+            _days(each.days),
+            _days(each.likely_days),
             f"{each.power:.1%}",
             f"{each.kept:.1%} of {stopping.power:.0%}",
         )
+
+
+def _days(days: float) -> str:
+    """Write days; with nobody new for a week there are none after which the units have come."""
+    return f"{days:.1f}" if math.isfinite(days) else "no number of"
 
 
 def _line(texts: tuple[str, ...]) -> str:

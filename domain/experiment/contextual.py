@@ -35,6 +35,8 @@ def of_bytes(arms: Sequence[str], fingerprint: str, said: bytes) -> Learnt:
     numbers = np.frombuffer(said, "<f8").astype(float)
     size = round((np.sqrt(1 + 4 * len(numbers) / len(arms)) - 1) / 2)  # size² + size numbers an arm
     cut = len(arms) * size * size
+    if not size or len(numbers) != cut + len(arms) * size or not np.isfinite(numbers).all():
+        raise ValueError(f"{len(said)} bytes are not what is learned of {len(arms)} arms: publish it anew")
     inverse, coefficients = numbers[:cut].reshape(-1, size, size), numbers[cut:].reshape(-1, size)
     return Learnt(tuple(arms), fingerprint, Regressions(inverse, coefficients, np.zeros_like(coefficients)))
 

@@ -9,7 +9,7 @@ from datetime import date
 from enum import Enum
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtr, stdtrit
 
 from domain.experiment import frequentist, histogram, srm
 from domain.experiment.bayesian import belief, compare
@@ -28,6 +28,9 @@ BROKEN = 1e-3
 """An always-valid p-value of the sample ratio below this breaks it (Fabijan et al. 2019 take 0.0005 to 0.01)."""
 
 UNALIKE = "the policy chooses by the context, so arms' units are not alike; `make value` weighs them by propensities"
+
+MANY = 1e6
+"""Degrees of freedom; with fewer a bound is a deviate of Student's, as the p-value is."""
 
 LEAST = 2  # units of an arm for a stratum to have a variance
 
@@ -338,7 +341,8 @@ def _valid(experiment: Experiment, reading: Reading, look: Look) -> Reading:
         return reading
     if experiment.stopping.design is Design.ALWAYS_VALID:
         return always.sequence(reading, look.units, look.planned, experiment.stopping.alpha)
-    return reading.widened(look.bound * reading.standard_error)
+    half = -float(stdtrit(reading.degrees, look.level / 2)) if reading.degrees < MANY else look.bound
+    return reading.widened(max(half, look.bound) * reading.standard_error)
 
 
 def _level(experiment: Experiment, look: Look) -> float:

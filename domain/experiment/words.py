@@ -78,7 +78,7 @@ def _of_primary(readout: Readout, finding: Finding) -> str:
         return f"{arm}: the effect on {outcome} is not to be trusted."
     if finding.verdict in (Verdict.BETTER, Verdict.WORSE):
         since = readout.stopped[arm].isoformat()
-        act = "You may stop and choose it." if finding.verdict is Verdict.BETTER else "You may stop and drop it."
+        act = _act(readout, finding)
         return f"{arm} is {finding.verdict.value} than {control} in {outcome}: {size(finding)}, shown on {since}. {act}"
     if finding.verdict is Verdict.NONE:
         return (
@@ -86,6 +86,15 @@ def _of_primary(readout: Readout, finding: Finding) -> str:
             "What lies outside the interval is excluded; an effect inside it is not."
         )
     return f"{arm}: {outcome} is not yet decided, {size(finding)}. {_wait(readout, readout.look)}"
+
+
+def _act(readout: Readout, finding: Finding) -> str:
+    if finding.verdict is not Verdict.BETTER:
+        return "You may stop and drop it."
+    others = [each for each in readout.findings if each.role is Role.PRIMARY and each.verdict is Verdict.BETTER]
+    if len(others) > 1:
+        return "You may stop; of the better arms choose the one that is most probably the best."
+    return "You may stop and choose it."
 
 
 def _wait(readout: Readout, look: Look) -> str:

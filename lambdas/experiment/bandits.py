@@ -6,6 +6,7 @@ receipt twice, by a retry or beside another learner, raises it once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,12 @@ EVIDENCE = "evidence/"
 READ = "(read)"
 """Stands in the place of an experiment where a learner notes its position in a shard."""
 
+ROUNDING = 1e-6
 DIGITS = 60  # a position, so that text order is its order
+
+
+class Unreadable(ValueError):
+    """An item that no function of ours wrote as it is; the message names it and says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +64,9 @@ class Bandits:
     table: str
 
     def published(self, experiment: str, *, consistent: bool = False) -> Published | None:
-        """Read what a bandit published last, if it did."""
+        """Read what a bandit published last, if it did; raise Unreadable for what none publishes."""
         item = self._find(experiment, STATE, consistent=consistent)
-        if item is None:
-            return None
-        arm_to_share = {arm: float(share["N"]) for arm, share in item["shares"]["M"].items()}
-        moment = datetime.fromisoformat(item["at"]["S"])
-        return Published(arm_to_share, int(item["version"]["N"]), moment, _regressed(item))
+        return None if item is None else _published(experiment, item)
 
     def publish(
         self,
@@ -203,6 +205,19 @@ def _raised(
         "ExpressionAttributeNames": names,
         "ExpressionAttributeValues": values,
     }
+
+
+def _published(experiment: str, item: dict[str, Any]) -> Published:
+    try:
+        arm_to_share = {arm: float(share["N"]) for arm, share in item["shares"]["M"].items()}
+        moment = datetime.fromisoformat(item["at"]["S"])
+        found = Published(arm_to_share, int(item["version"]["N"]), moment, _regressed(item))
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
+        raise Unreadable(f"{STATE} of {experiment!r}: {fault!r}") from fault
+    total = math.fsum(arm_to_share.values())
+    if min(arm_to_share.values(), default=0.0) < 0 or (arm_to_share and abs(total - 1) > ROUNDING):
+        raise Unreadable(f"{STATE} of {experiment!r}: shares {arm_to_share} do not sum to one")
+    return found
 
 
 def _bucket(item: dict[str, Any]) -> str:

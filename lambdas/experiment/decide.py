@@ -26,7 +26,7 @@ from domain.privacy.units import called
 from domain.serve.http import answer, posted
 from domain.serve.refusal import InvalidRequest
 from lambdas.datakeys import DataKeys, HeldKeys
-from lambdas.experiment.bandits import Bandits, Published
+from lambdas.experiment.bandits import Bandits, Published, Unreadable
 from lambdas.experiment.decisions import Decisions
 from lambdas.experiment.settings import DecideSettings
 
@@ -130,7 +130,7 @@ def decide(asked: Asked) -> Decision:
     try:
         name = _called(asked.unit)
         decision, at = _keep(asked, name, now) if experiment.is_kept else (_fresh(asked), now)
-    except (BotoCoreError, ClientError, KeyUnavailable) as fault:
+    except (BotoCoreError, ClientError, KeyUnavailable, Unreadable) as fault:
         print(json.dumps({"fallback": "control", "experiment": experiment.name, "fault": _code(fault)}))
         return decisions.control(experiment, asked.unit, decisions.UNAVAILABLE)
     decision = decisions.known_as(decision, name)
@@ -172,22 +172,26 @@ def _shares(asked: Asked) -> tuple[dict[str, float] | None, bool]:
         return known.at(asked), False
     try:
         found = Bandits(client("dynamodb"), settings().bandits).published(name)
-    except (BotoCoreError, ClientError) as fault:
+        learnt = _learnt(name, found)
+    except (BotoCoreError, ClientError, Unreadable) as fault:
         if known is None:
             raise
         print(json.dumps({"fallback": "last known weights", "experiment": name, "fault": _code(fault)}))
         return known.at(asked), True
-    shares = Shares(dict(found.arm_to_share) if found else None, time.monotonic(), _learnt(found))
+    shares = Shares(dict(found.arm_to_share) if found else None, time.monotonic(), learnt)
     memory().shares[name] = shares
     return shares.at(asked), False
 
 
-def _learnt(found: Published | None) -> Any:
+def _learnt(name: str, found: Published | None) -> Any:
     if found is None or found.regressed is None:
         return None
     from domain.experiment import contextual  # noqa: PLC0415 - as above
 
-    return contextual.of_bytes(found.regressed.arms, found.regressed.fingerprint, found.regressed.said)
+    try:
+        return contextual.of_bytes(found.regressed.arms, found.regressed.fingerprint, found.regressed.said)
+    except (ValueError, ZeroDivisionError) as fault:
+        raise Unreadable(f"what {name!r} learned: {fault}") from fault
 
 
 def _log(decision: Decision, at: datetime) -> bool:
@@ -202,5 +206,7 @@ def _log(decision: Decision, at: datetime) -> bool:
     return True
 
 
-def _code(fault: BotoCoreError | ClientError | NotTaken | KeyUnavailable) -> str:
+def _code(fault: BotoCoreError | ClientError | NotTaken | KeyUnavailable | Unreadable) -> str:
+    if isinstance(fault, Unreadable):
+        return f"Unreadable: {fault}"
     return str(fault.response["Error"]["Code"]) if isinstance(fault, ClientError) else type(fault).__name__

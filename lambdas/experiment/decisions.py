@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from domain.experiment.decision import Decision
 from domain.experiment.features import read, written
 from domain.experiment.learning import Feedback, Kept
+from lambdas.experiment.bandits import Unreadable
 
 TAKEN = "ConditionalCheckFailedException"
 KEYS_A_REQUEST = 100  # BatchGetItem
@@ -137,9 +138,13 @@ def _standing(error: ClientError) -> dict[str, Any]:
 
 
 def _kept(item: dict[str, Any]) -> Kept:
-    moment = datetime.fromisoformat(item["decided_at"]["S"])
-    by = read(item.get("features", {}).get("S", ""))
-    return Kept(item["arm"]["S"], float(item["propensity"]["N"]), moment, *by)
+    """Read a decision; raise Unreadable for an item that is none."""
+    try:
+        moment = datetime.fromisoformat(item["decided_at"]["S"])
+        by = read(item.get("features", {}).get("S", ""))
+        return Kept(item["arm"]["S"], float(item["propensity"]["N"]), moment, *by)
+    except (KeyError, TypeError, AttributeError, ValueError) as fault:
+        raise Unreadable(f"{item.get('item', {}).get('S')}: {fault!r}") from fault
 
 
 def _chunks(values: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

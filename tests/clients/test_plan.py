@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 
 from clients.athena import ask_by_column
-from clients.readout.plan import main
+from clients.readout.plan import lines, main
 from domain.experiment.declaration import Arm, Condition, Experiment, Guardrail, Kind, Outcome, Stopping
 from domain.experiment.history import History, NoHistory, Window, history, question
 from domain.experiment.moments import of_rows
+from domain.experiment.planning import advise
 from domain.experiment.statistics import MEASURES
 from domain.experiments import EXPERIMENTS
 from local.cloud import Cloud
@@ -165,3 +167,13 @@ def test_a_quantile_is_not_planned_from_moments() -> None:
 
     with pytest.raises(NoHistory, match="'typical' is a quantile"):
         question(TRIAL, typical, PAST)
+
+
+def test_a_week_without_anybody_new_is_told_in_words() -> None:
+    rows = np.random.default_rng(SEED).normal(10, 30, (400, len(MEASURES)))
+    known = {each.name: History(each, [40] * 7 + [0] * 7, of_rows(MEASURES, rows)) for each in TRIAL.outcomes}
+    said = "\n".join(lines(advise(replace(TRIAL, minimum_effect=0.01), known)))
+
+    assert "no number of" in said
+    assert "cannot work" in said
+    assert not re.search(r"\b(inf|nan)\b", said)

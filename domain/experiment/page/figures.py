@@ -108,7 +108,7 @@ def statistic(readout: Readout) -> str:
     bounds = [point.look.bound if point.look.bound < HARDLY else math.nan for point in readout.course]
     scores = {arm: [_score(point.arm_to_finding[arm]) for point in readout.course] for arm in treatments(readout)}
     chart = Chart(
-        "Standard errors from nought; dashed: the bound at which one may stop",
+        "Standard errors from nought; dashed: where one may stop",
         _days(readout),
         reach([value for known in scores.values() for value in known] + bounds + [-bound for bound in bounds]),
     )

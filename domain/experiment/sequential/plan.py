@@ -12,6 +12,8 @@ from scipy.special import ndtri
 from domain.experiment.declaration import Design, Stopping
 from domain.experiment.sequential import always, brownian, group
 
+NEAR = 0.05  # standard errors
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -75,7 +77,13 @@ def needed_drift(stopping: Stopping) -> float:
     def missing(drift: float) -> float:
         return brownian.exits(fractions, limits, drift).total - stopping.power
 
-    return float(brentq(missing, 0.0, 20.0, xtol=1e-10)) if missing(0.0) < 0 else 0.0
+    once = -float(ndtri(stopping.alpha / 2)) + float(ndtri(stopping.power))  # what one look needs: no design needs less
+    low, step = max(once - NEAR, 0.0), 4 * NEAR
+    if missing(low) >= 0:
+        return 0.0 if low == 0 else float(brentq(missing, 0.0, low, xtol=1e-10))
+    while missing(low + step) < 0:
+        low, step = low + step, 2 * step
+    return float(brentq(missing, low, low + step, xtol=1e-10))
 
 
 def _fractions(stopping: Stopping) -> Sequence[float]:

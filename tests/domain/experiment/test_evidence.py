@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import struct
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -126,3 +127,9 @@ def test_frozen_arms_get_nothing_and_the_others_their_floor() -> None:
     )
 
     assert shares == pytest.approx({"a": 0.1, "b": 0.0, "c": 0.9}, abs=1e-6)
+
+
+@pytest.mark.parametrize("said", [b"", b"1234567", bytes(8 * 7), struct.pack("<6d", *[math.nan] * 6)], ids=len)
+def test_bytes_that_nobody_learned_are_refused(said: bytes) -> None:
+    with pytest.raises(ValueError, match=r"publish it anew|buffer size"):
+        contextual.of_bytes(("control", "new", "newer"), "1f00ba44", said)

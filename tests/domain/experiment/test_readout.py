@@ -324,3 +324,28 @@ def test_arms_of_a_policy_that_chooses_by_context_are_not_compared_by_their_plai
 
     assert {finding.verdict for finding in found.findings} == {Verdict.NOTHING}
     assert all("`make value`" in finding.reading.why and finding.belief is None for finding in found.findings)
+
+
+@pytest.mark.parametrize("a_day", [4, 8, 20, 2_000])
+def test_an_interval_of_few_units_excludes_nought_only_where_the_verdict_does(a_day: int) -> None:
+    """A normal's bound around a Student's statistic of two units lay beyond nought while nothing was decided."""
+    experiment = replace(TRIAL, primary=replace(SPENT, lookback_days=0))
+    for seed in range(12):
+        found = read(experiment, snapshots(simulated(seed, 2.0, experiment, days=6, a_day=a_day, share=0.5)))
+        for point in found.course:
+            finding = point.arm_to_finding["new"]
+            if finding.reading.is_estimable:
+                is_excluded = not finding.valid.low <= 0 <= finding.valid.high
+                assert is_excluded == (finding.valid.p_value < finding.level)
+
+
+def test_of_several_better_arms_no_two_are_to_be_chosen() -> None:
+    arms = (Arm(name="control"), Arm(name="new"), Arm(name="newer"))
+    experiment = replace(TRIAL, arms=arms, guardrails=(), secondary=())
+    shares = 2 / 3
+    said = conclusions(
+        read(experiment, snapshots(simulated(SEED, 0.5, experiment, days=14, a_day=3_000, share=shares)))
+    )
+
+    assert [text for text in said if "choose the one that is most probably the best" in text] == said
+    assert len(said) == 2

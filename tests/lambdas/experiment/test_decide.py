@@ -138,6 +138,43 @@ def test_shares_that_were_never_read_leave_the_control_and_nothing_is_logged(
     assert service.exposures() == []
 
 
+CORRUPT = [
+    {},
+    {"shares": {"M": {"popular": {"N": "0.5"}}}, "version": {"S": "x"}, "at": {"S": "2026-03-01T00:00:00+00:00"}},
+    {"shares": {"M": {"popular": {"N": "-1"}, "recent": {"N": "2"}}}, "version": {"N": "1"}, "at": {"S": "2026-03-01"}},
+    {"shares": {"M": {"popular": {"N": "7"}}}, "version": {"N": "1"}, "at": {"S": "2026-03-01"}},
+    {"shares": {"S": "all"}, "version": {"N": "1"}, "at": {"S": "yesterday"}},
+]
+
+
+@pytest.mark.parametrize("corrupt", CORRUPT, ids=range(len(CORRUPT)))
+def test_shares_that_no_learner_wrote_are_not_decided_by_and_it_is_said(
+    service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], corrupt: dict[str, Any]
+) -> None:
+    key = {"experiment": {"S": "ranking"}, "item": {"S": "state"}}
+    service.bandits.client.put_item(TableName=service.bandits.table, Item={**key, **corrupt})
+
+    assert service.ask("ranking", "u-1")["reason"] == "unavailable"
+    assert "Unreadable: state of 'ranking'" in capsys.readouterr().out
+    service.bandits.client.delete_item(TableName=service.bandits.table, Key=key)
+    service.bandits.publish("ranking", SHARES, 0, NOW)
+    assert service.ask("ranking", "u-1")["reason"] == "assigned"
+    monkeypatch.setattr(decide, "FRESH_SECONDS", 0.0)
+    service.bandits.client.put_item(TableName=service.bandits.table, Item={**key, **corrupt})
+    assert service.ask("ranking", "u-2")["reason"] == "stale_weights"
+
+
+def test_a_decision_that_nobody_wrote_as_it_stands_is_the_control(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = {"unit": {"S": "u-1"}, "item": {"S": "decision/ranking"}, "arm": {"S": "recent"}}
+    service.decisions.client.put_item(TableName=service.decisions.table, Item=broken)
+
+    assert service.ask("ranking", "u-1")["reason"] == "unavailable"
+    assert "Unreadable: decision/ranking" in capsys.readouterr().out
+    assert service.exposures() == []
+
+
 def test_a_decision_that_cannot_be_kept_is_the_control(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the unit could get one arm now and another one later."""
 
@@ -201,6 +238,13 @@ def test_units_that_are_not_part_of_it_get_the_control_and_no_exposure(
         ({"experiment": "ranking", "unit": "u-1", "context": []}, 400, "context"),
         ({"experiment": "ranking", "unit": "u-1", "context": {"country": 1}}, 400, "context.country"),
         ({"experiment": "ranking", "unit": "u-1", "arm": "recent"}, 400, "arm"),
+        ({"experiment": "ranking", "unit": "u-1", "context": None}, 400, "context"),
+        ({"experiment": "ranking", "unit": "u-1", "context": {"age": float("nan")}}, 400, "context.age"),
+        ({"experiment": "ranking", "unit": "u-1", "context": {"a": {"b": ["c"]}}}, 400, "context.a"),
+        ({"experiment": "ranking", "unit": "u" * 10_240}, 400, "unit"),
+        ({"experiment": ["ranking"], "unit": "u-1"}, 400, "experiment"),
+        ('{"experiment": "ranking", "unit": ' + "9" * 5_000 + "}", 400, "body"),
+        ("\x00", 400, "body"),
         (" " * 65_537, 413, "body"),
     ],
     ids=str,
@@ -214,6 +258,15 @@ def test_a_request_that_breaks_the_contract_is_refused_with_its_field(
     assert said["fix"]
     assert '"DecisionsRefused": 1' in capsys.readouterr().out
     assert service.exposures() == []
+
+
+@pytest.mark.parametrize("unit", ["ü", "日本", "🙂" * 128, "a/b", "x\u0000y", " ", "\u202e"])
+def test_a_unit_of_any_letters_gets_one_arm(service: Service, unit: str) -> None:
+    first, again = service.ask("ranking", unit), service.ask("ranking", unit)
+
+    assert first["unit"] == again["unit"] == unit
+    assert first["arm"] == again["arm"]
+    assert {each["user_id"] for each in service.exposures()} == {unit}
 
 
 def test_only_a_post_is_answered(service: Service) -> None:

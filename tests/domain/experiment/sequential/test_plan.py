@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from statsmodels.stats.power import NormalIndPower
 
 from domain.experiment.declaration import Design, Stopping
@@ -73,3 +74,15 @@ def test_what_cannot_be_sized_is_refused_by_name(name: str, value: float) -> Non
 
 def test_more_power_takes_more() -> None:
     assert needed_drift(Stopping()) < needed_drift(replace(Stopping(), power=0.9))
+
+
+@pytest.mark.parametrize(("alpha", "wanted"), [(1e-9, 0.8), (1e-200, 0.5), (0.05, 0.999999), (0.5, 0.51)])
+@pytest.mark.parametrize("design", [Design.FIXED, Design.GROUP_SEQUENTIAL, Design.ALWAYS_VALID])
+def test_any_level_and_power_have_an_effect_that_is_found(design: Design, alpha: float, wanted: float) -> None:
+    stopping = Stopping(design=design, alpha=alpha, power=wanted, looks=3)
+    drift = needed_drift(stopping)
+
+    assert power(stopping, drift) == pytest.approx(wanted, abs=1e-9)
+    if design is Design.FIXED:
+        found = norm.sf(norm.isf(alpha / 2) - drift) + norm.cdf(-norm.isf(alpha / 2) - drift)
+        assert found == pytest.approx(wanted, abs=1e-9)
