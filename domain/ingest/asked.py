@@ -62,7 +62,10 @@ def moment(asked: Mapping[str, Any], name: str) -> datetime | None:
         return datetime.combine(found.date(), time(), timezone.utc)
     if found.tzinfo is None:
         raise Refused(name, said, MOMENT)
-    return found.astimezone(timezone.utc)
+    try:
+        return found.astimezone(timezone.utc)
+    except OverflowError:  # in UTC it is beyond the calendar
+        raise Refused(name, said, MOMENT) from None
 
 
 def day(asked: Mapping[str, Any], now: datetime) -> date:

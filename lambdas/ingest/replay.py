@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import boto3
+from botocore.exceptions import ParamValidationError
 
 from domain.ingest import asked
 from domain.ingest.asked import Refused, Window
@@ -65,10 +66,14 @@ def follow(run: str, job_run: str) -> dict[str, Any]:
     glue = client("glue")
     try:
         found = glue.get_job_run(JobName=settings().job, RunId=job_run)["JobRun"]
-    except glue.exceptions.EntityNotFoundException:
+    except (glue.exceptions.EntityNotFoundException, ParamValidationError):
         raise Refused("job_run", job_run, "there is no such run; take it from the answer that started it") from None
     told = {"run": run, "job_run": job_run, "state": found["JobRunState"]}
     if found["JobRunState"] != "SUCCEEDED":
         return {**told, "error": found.get("ErrorMessage")}
-    body = client("s3").get_object(Bucket=settings().bucket, Key=f"runs/{run}/replay.json")["Body"].read()
+    s3 = client("s3")
+    try:
+        body = s3.get_object(Bucket=settings().bucket, Key=f"runs/{run}/replay.json")["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        raise Refused("run", run, "it has no account; take it from the answer that started it") from None
     return {**told, "account": json.loads(body)}

@@ -57,6 +57,14 @@ def test_the_account_is_told_once_the_job_has_succeeded(job: Any, lake: Lake) ->
     assert boto3.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="runs/")["KeyCount"] == 1
 
 
+def test_an_account_that_nobody_wrote_is_refused_by_its_name(job: Any, lake: Lake) -> None:
+    replay.client("glue").get_job_run = lambda **_: {"JobRun": {"JobRunState": "SUCCEEDED"}}
+
+    refused = replay.handler({"run": "another", "job_run": "jr_1"}, None)["refused"]
+
+    assert (refused["field"], refused["value"]) == ("run", "another")
+
+
 @pytest.mark.parametrize(
     ("event", "field", "words"),
     [
@@ -64,9 +72,12 @@ def test_the_account_is_told_once_the_job_has_succeeded(job: Any, lake: Lake) ->
         ({"from": "2026-03-01"}, "to", "write a day, 2026-11-21"),
         ({"from": "2026-03-02", "to": "2026-03-01"}, "from", "before 'to'"),
         ({"from": "2999-01-01", "to": "2999-01-02"}, "from", "nothing has arrived"),
+        ({"from": "0001-01-01T00:00:00+05:00"}, "from", "a moment with its offset"),
+        ({"to": "9999-12-31T23:59:59-05:00"}, "to", "a moment with its offset"),
         ({**SPAN, "accept": True}, "accept", "write swap too"),
         ({**SPAN, "swop": True}, "swop", "from, to, swap, accept, dry_run"),
         ({"job_run": "jr_gone", "run": "x"}, "job_run", "there is no such run"),
+        ({"job_run": "", "run": "x"}, "job_run", "there is no such run"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_field_value_and_fix(
