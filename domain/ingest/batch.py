@@ -347,12 +347,6 @@ def encode(rows: pa.Table, bounded: Collection[str] = SOUGHT) -> bytes:
 
 def repeating(rows: pa.Table) -> list[str]:
     """Name the columns whose values repeat; a dictionary of those that do not costs time and bytes."""
-    most = min(MOST, rows.num_rows // 2)
-    columns = zip(rows.column_names, rows.columns, strict=True)
-    return [name for name, column in columns if not len(column) or len(kernels.unique(sample(column))) <= most]
-
-
-def sample(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Take a column's first values."""
-    first = column.chunk(0)
-    return first.slice(0, SAMPLE) if len(first) >= min(SAMPLE, len(column)) else column.slice(0, SAMPLE)
+    first, most = rows.slice(0, SAMPLE), min(MOST, rows.num_rows // 2)
+    columns = zip(first.column_names, first.columns, strict=True)
+    return [name for name, column in columns if len(kernels.unique(column)) <= most]
