@@ -9,12 +9,30 @@ from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 from domain.events import EVENTS
+from domain.experiments import EXPERIMENTS
+from domain.publications import PUBLICATIONS
+from domain.releases import RELEASES
 from domain.tables import TABLES
 
 FEWEST, FEWEST_DIGITS = 3, 7
 """Shorter values, or shorter numbers, stand by chance in what is others' or nobody's."""
 
 LITERALS = ("true", "false", "null", "none", "nan", "rivermill", "rivermill-events")
+FORMATS = """
+append array arrow attempt avro based binary blob boolean bound branch bucket build codec column content data date
+default deflate delete determine disk doc double encryption equality field fields file files follows format hour
+iceberg identity ids ignored including int json key keys lake late list location long lower main manifest map metadata
+name number obj offsets operation orc overwrite parquet partition partitions path properties received record records
+refs replace representing required schema schemas scheme shard size snapshot snapshots sort source spark spec
+splittable status string struct summary table timestamp timestamptz total transform tuple type upper uri used uuid
+values version written zstd
+"""
+"""What the formats of tables and receipts call their parts (Iceberg, Parquet, Avro); a test reads what they write."""
+
+PLACES = "athena certificates conservation landing models published readouts receipts runs scaling tables training"
+"""What the lake's keys begin with."""
+
+WORD = re.compile(r"[^\W\d_]{3,}")
 ONES_OWN = re.compile(r"[a-z][0-9]+\.")
 """How tokens and digests begin (domain.privacy.spelling)."""
 
@@ -81,11 +99,28 @@ def may_be_a_category(value: str) -> bool:
 
 @lru_cache(1)
 def vocabulary() -> frozenset[str]:
-    """List the words that the platform itself writes: names of events, tables and columns, and what is chosen from."""
+    """List the words that the platform itself writes: names, what they mean, what is chosen from, what formats say."""
     columns = [column for table in TABLES for column in table.columns]
     chosen = [str(choice) for column in columns for choice in column.field.choices or ()]
     names = [name for table in TABLES for name in (table.name, table.database, table.full_name)]
-    return frozenset(map(str.casefold, (*LITERALS, *EVENTS, *names, *(column.name for column in columns), *chosen)))
+    docs = [*(table.doc for table in TABLES), *(column.field.doc for column in columns)]  # in each table's schema
+    words = [
+        *LITERALS,
+        *FORMATS.split(),
+        *PLACES.split(),
+        *EVENTS,
+        *names,
+        *(column.name for column in columns),
+        *chosen,
+        *declared(),
+    ]
+    return frozenset(map(str.casefold, (*words, *(word for doc in docs for word in WORD.findall(doc)))))
+
+
+def declared() -> list[str]:
+    """List what is published and tried: their names are in keys, and in what is written of them."""
+    arms = [arm.name for experiment in EXPERIMENTS.values() for arm in experiment.arms]
+    return [*EXPERIMENTS, *arms, *PUBLICATIONS, *RELEASES]
 
 
 def stands_in(part: bytes, needle: bytes) -> bool:

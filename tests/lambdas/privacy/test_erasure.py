@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import random
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,8 +28,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from clients.privacy import verify
 from domain.contract.fakes import fake_record
 from domain.events import EVENTS
+from domain.privacy import residue
 from domain.privacy.denial import ERASED
 from domain.privacy.erasures import Denied
+from domain.privacy.words import is_telling
 from domain.tables import QUARANTINE, RAW
 from lambdas.denied import DenyList
 from lambdas.ingest import commit, consume
@@ -56,6 +59,7 @@ KEY_VALUES = {
 KILLS = int(os.environ.get("ERASURE_KILLS", "1"))
 """At so many calls of AWS an erasure is killed; a number from the environment kills it at more."""
 
+WORD = re.compile(r"\b[A-Z]?[a-z]{2,}\b")
 WRITES = 4
 """Batches of other people that land and are committed while an erasure runs."""
 
@@ -426,6 +430,22 @@ def test_a_consumer_that_missed_a_whole_erasure_writes_nothing_of_whom_it_erased
 
         assert everywhere(PEOPLE) == {}
         start += 100
+
+
+def test_no_word_that_only_the_platform_wrote_is_taken_for_a_person(small: Lake) -> None:
+    """Whoever is called like one would be found in every table, or have others' objects deleted."""
+    tables = [commit.catalog().load_table(name) for name in ("raw.rating", QUARANTINE.full_name)]
+    rows = [row for table in tables for row in table.scan().to_arrow().to_pylist()]
+    values = {str(value) for row in rows for value in row.values()}
+    seen: set[str] = set()
+    for key in small.bucket.keys(""):
+        body = small.bucket.get(key)
+        parts = [key.encode(), *residue.parts(body)]
+        seen |= {word for part in parts for word in WORD.findall(part.decode("latin1"))}
+        telling = {word for word in seen if is_telling(word) and not any(word in value for value in values)}
+        found = residue.found(body, sorted(telling)) | residue.found(key.encode(), sorted(telling))
+
+        assert found == set(), key
 
 
 def test_what_is_decided_for_somebody_while_they_are_erased_goes_too(
