@@ -119,7 +119,7 @@ def spread(records: Iterable[Record], lanes: list[Lane]) -> None:
     """Give each key to one lane, so that its order is kept; stop when a sender gave up."""
     loads: list[list[Record]] = [[] for _ in lanes]
     for record in records:
-        number = crc32(record[0].encode()) % len(lanes)
+        number = crc32(record[0].encode(errors="surrogatepass")) % len(lanes)
         loads[number].append(record)
         if len(loads[number]) == RECORDS_A_REQUEST:
             lanes[number].offer(loads[number])
@@ -170,6 +170,8 @@ class Sender:
             waiting = Waiting(key, data)
             if not 1 <= len(key) <= CHARACTERS_A_KEY:
                 self.report.refused["KeyLength"] += 1
+            elif not key.isascii() and key.encode(errors="replace") != key.encode(errors="surrogatepass"):
+                self.report.refused["KeyText"] += 1
             elif waiting.size > BYTES_A_RECORD:
                 self.report.refused["TooLarge"] += 1
             else:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from domain.ingest.batch import Arrived, sort
 from domain.ingest.contract import Reason
+from domain.ingest.limits import LARGEST_RECORD
 from domain.tables import QUARANTINE
 
 FAILED_BATCH = "failed_batch"
@@ -46,7 +47,9 @@ class Aside:
             user = json.loads(self.payload)["user_id"]
         except (ValueError, KeyError, TypeError, RecursionError):
             user = None
-        return user if isinstance(user, str) and 0 < len(user) <= LONGEST_KEY else self.sequence
+        key = user if isinstance(user, str) and 0 < len(user) <= LONGEST_KEY and is_text(user) else self.sequence
+        # The stream took it with its key, so that one of a single byte fits beside it too.
+        return key if len(self.payload) + len(key.encode()) <= LARGEST_RECORD else self.sequence[-1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,15 @@ class Verdict:
     def good(self) -> bool:
         """Say whether at least one event of it would land."""
         return self.reason is None
+
+
+def is_text(key: str) -> bool:
+    """Say whether a key has bytes: half of a surrogate pair has none."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def judge(waiting: Sequence[Aside]) -> list[Verdict]:

@@ -96,13 +96,15 @@ def test_only_failed_entries_are_sent_again() -> None:
     assert len(stream.taken) == 100
 
 
-def test_records_that_the_stream_cannot_take_are_refused_before_sending() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_records_that_the_stream_cannot_take_are_refused_before_sending(threads: int) -> None:
     stream = Stream()
     records = [("a", b"x" * BYTES_A_RECORD), ("", b"x"), ("k" * 257, b"x"), ("a", b"x" * (BYTES_A_RECORD - 1))]
+    records.append(("half \ud800", b"x"))
 
-    report = send(records, "s", client=stream)
+    report = send(records, "s", client=stream, threads=threads)
 
-    assert report.refused == {"TooLarge": 1, "KeyLength": 2}
+    assert report.refused == {"TooLarge": 1, "KeyLength": 2, "KeyText": 1}
     assert report.accepted == len(stream.taken) == 1
 
 
