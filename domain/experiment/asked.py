@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.experiment.declaration import Experiment
 from domain.experiment.features import InvalidContext, Value, vector
@@ -17,8 +16,7 @@ FIELDS = ("experiment", "unit", "context")
 SHAPE = 'send {"experiment": "…", "unit": "…", "context": {"key": "value"}}'
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request that keeps the contract."""
 
     experiment: Experiment

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from domain.experiment.declaration import Experiment
 from domain.experiment.policies.policy import Tally, with_floor
@@ -24,8 +25,7 @@ UNKNOWN_EXPERIMENT, UNKNOWN_ARM = "unknown_experiment", "unknown_arm"
 NO_DECISION, OTHER_ARM, OUT_OF_RANGE = "no_decision", "other_arm", "out_of_range"
 
 
-@dataclass(frozen=True, slots=True)
-class Feedback:
+class Feedback(NamedTuple):
     """An exposure or a reward as it came in from the stream; an exposure has no value."""
 
     event_id: str
@@ -35,8 +35,7 @@ class Feedback:
     value: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """What was decided for a unit, when, and of a contextual policy by which numbers: a fingerprint and millionths."""
 
     arm: str

@@ -74,7 +74,9 @@ class Log:
     @property
     def ratios(self) -> Vector:
         """How much likelier the new policy is to choose what was chosen, (n,)."""
-        return self.target[np.arange(len(self.rewards)), self.chosen] / self.propensities
+        with np.errstate(over="ignore"):  # an estimate of what no double holds is refused
+            found: Vector = self.target[np.arange(len(self.rewards)), self.chosen] / self.propensities
+        return found
 
     @property
     def model(self) -> Matrix:
@@ -136,6 +138,8 @@ def doubly_robust(log: Log, alpha: float = 0.05) -> Value:
 
 def switch_doubly_robust(log: Log, threshold: float = 10.0, alpha: float = 0.05) -> Value:
     """Trust the model alone where the ratio passes `threshold` (Wang, Agarwal and Dudik 2017)."""
+    if not threshold >= 0:
+        raise InvalidLog(f"threshold is {threshold}; give the ratio above which the model alone is trusted")
     ratios = log.ratios
     return _value(log, _corrected(log, np.where(ratios <= threshold, ratios, 0.0)), alpha)
 
@@ -148,10 +152,17 @@ def _corrected(log: Log, ratios: Vector) -> Vector:
 
 def _value(log: Log, terms: Vector, alpha: float) -> Value:
     ratios, count = log.ratios, len(terms)
-    estimate = float(terms.mean())
-    error = float(terms.std(ddof=1) / math.sqrt(count)) if count > 1 else math.nan
+    if count < 2:  # noqa: PLR2004 - a variance takes two
+        raise InvalidLog("the log has 1 decision, and an interval takes two")
+    if not 0 < alpha < 1:
+        raise InvalidLog(f"alpha is {alpha}; give a probability between 0 and 1")
+    with np.errstate(over="ignore", invalid="ignore"):
+        estimate = float(terms.mean())
+        error = float(terms.std(ddof=1) / math.sqrt(count))
+        squares = float(ratios @ ratios)
     half = -float(ndtri(alpha / 2)) * error
-    squares = float(ratios @ ratios)
+    if not math.isfinite(estimate + half + squares):
+        raise InvalidLog(f"the estimate is {estimate} and its standard error {error}, which no double holds")
     return Value(
         estimate=estimate,
         standard_error=error,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from domain.experiment.statistics import EVERYONE, MEASURES, PRODUCTS, Cell, Sna
 
 Ask = Callable[[str], Sequence[Sequence[Any]]]
 
+ROUNDED = 1e-12  # of a mean; nearer no origin lies
+FEW = 1e-6  # of the squares about an origin; a variance of less has lost six of its digits
 FIRST = 4096
 """Rows whose averages are the origin about which all are summed, so that no variance cancels."""
 
@@ -33,16 +36,54 @@ def snapshot(ask: Ask, source: str, experiment: Experiment, as_of: date) -> Snap
     averages = ", ".join(f"avg({_filled(column)}) FILTER (isfinite({_filled(column)}))" for column in columns)
     first = ask(f"SELECT {averages} FROM (SELECT * FROM {source} LIMIT {FIRST})")[0]  # noqa: S608 - of a declaration
     origin = {column: float(middle or 0.0) for column, middle in zip(columns, first, strict=True)}
+    cells: dict[Cell, Summary] = {}
+    units: dict[tuple[date, str], int] = {}
+    for arm, (count, summaries) in _scanned(ask, source, experiment, origin).items():
+        if any(map(_is_lost, summaries, experiment.outcomes, repeat(origin))):
+            quoted = arm.replace("'", "''")
+            of_arm = f"(SELECT * FROM {source} WHERE arm = '{quoted}')"  # noqa: S608 - of a declaration
+            count, summaries = _scanned(ask, of_arm, experiment, _means(experiment, summaries))[arm]  # noqa: PLW2901
+        units[as_of, arm] = count
+        for outcome, summary in zip(experiment.outcomes, summaries, strict=True):
+            cells[Cell(outcome.name, EVERYONE, as_of, arm)] = summary
+    return Snapshot(as_of, units, 0, cells)
+
+
+def _scanned(
+    ask: Ask, source: str, experiment: Experiment, origin: dict[str, float]
+) -> dict[str, tuple[int, list[Summary]]]:
+    """Sum up every arm's outcomes about an origin, in one scan."""
     shifted = ", ".join(f'{_filled(column)} - {middle!r}::DOUBLE AS "{column}"' for column, middle in origin.items())
     sums = ", ".join(sum_ for outcome in experiment.outcomes for sum_ in _sums(outcome))
-    found = ask(f"SELECT arm, count(*), {sums} FROM (SELECT arm, {shifted} FROM {source}) GROUP BY arm")  # noqa: S608
-    cells: dict[Cell, Summary] = {}
-    known = [row for row in found if row[0] in experiment.arm_to_share]
-    for arm, count, *row in known:
-        sums_left = iter(row)
-        for outcome in experiment.outcomes:
-            cells[Cell(outcome.name, EVERYONE, as_of, arm)] = _summary(outcome, count, origin, sums_left)
-    return Snapshot(as_of, {(as_of, row[0]): row[1] for row in known}, 0, cells)
+    rows = ask(f"SELECT arm, count(*), {sums} FROM (SELECT arm, {shifted} FROM {source}) GROUP BY arm")  # noqa: S608
+    found = {}
+    for arm, count, *row in (row for row in rows if row[0] in experiment.arm_to_share):
+        left = iter(row)
+        found[arm] = count, [_summary(outcome, count, origin, left) for outcome in experiment.outcomes]
+    return found
+
+
+def _means(experiment: Experiment, summaries: Sequence[Summary]) -> dict[str, float]:
+    """Return an arm's mean of each column."""
+    return {
+        column: summary.moments.of(measure)
+        for outcome, summary in zip(experiment.outcomes, summaries, strict=True)
+        for measure, column in _measures(outcome).items()
+    }
+
+
+def _is_lost(summary: Summary, outcome: Outcome, origin: dict[str, float]) -> bool:
+    """Tell whether the origin, in a table in order, lies so far off an arm's units that few digits are left."""
+    moments = summary.moments
+    for measure, column in _measures(outcome).items():
+        away = moments.of(measure) - origin[column]
+        place = MEASURES.index(measure)
+        if (
+            abs(away) > ROUNDED * abs(moments.of(measure))
+            and moments.product[place, place] < FEW * moments.count * away * away
+        ):
+            return True
+    return False
 
 
 def _measures(outcome: Outcome) -> dict[str, str]:

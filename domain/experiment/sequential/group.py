@@ -53,8 +53,8 @@ def bounds(
     `information` (1/variance of the estimate, in any unit) ascends; `planned` is what the last look was to have, by
     default what it has.  Looks beyond the plan spend what is left at the first of them, by the information they have.
     """
-    _check(information, alpha)
-    full = planned or information[-1]
+    _check(information, alpha, planned)
+    full = information[-1] if planned is None else planned
     paths, spent, found = brownian.start(), 0.0, []
     for reached in information:
         due = spending(min(reached / full, 1.0), alpha)
@@ -91,9 +91,11 @@ def _solve(paths: brownian.Paths, information: float, due: float) -> float:
     return float(brentq(excess, 0.0, UNREACHABLE, xtol=1e-13, rtol=1e-14)) if excess(0.0) > 0 else 0.0
 
 
-def _check(information: Sequence[float], alpha: float) -> None:
+def _check(information: Sequence[float], alpha: float, planned: float | None) -> None:
     if not 0 < alpha < 1:
         raise InvalidLooks(f"alpha is {alpha}; give a probability between 0 and 1")
+    if planned is not None and not 0 < planned < math.inf:
+        raise InvalidLooks(f"planned is {planned}; give the information that the last look was to have, above 0")
     if not information or not all(math.isfinite(reached) for reached in information):
         raise InvalidLooks(f"information is {list(information)}; give a finite number for each look, at least one")
     if any(later <= earlier * (1 + CLOSEST) for earlier, later in zip((0.0, *information), information, strict=False)):

@@ -46,14 +46,14 @@ def test_a_count_is_the_tally_that_policies_know() -> None:
     ("feedback", "decision", "reason"),
     [
         (REWARD, KEPT, None),
-        (replace(REWARD, value=None), KEPT, None),
-        (replace(REWARD, experiment="none"), KEPT, "unknown_experiment"),
-        (replace(REWARD, arm="gone"), KEPT, "unknown_arm"),
-        (replace(REWARD, value=1.0001), KEPT, "out_of_range"),
-        (replace(REWARD, value=-0.1), KEPT, "out_of_range"),
-        (replace(REWARD, value=float("nan")), KEPT, "out_of_range"),
+        (REWARD._replace(value=None), KEPT, None),
+        (REWARD._replace(experiment="none"), KEPT, "unknown_experiment"),
+        (REWARD._replace(arm="gone"), KEPT, "unknown_arm"),
+        (REWARD._replace(value=1.0001), KEPT, "out_of_range"),
+        (REWARD._replace(value=-0.1), KEPT, "out_of_range"),
+        (REWARD._replace(value=float("nan")), KEPT, "out_of_range"),
         (REWARD, None, "no_decision"),
-        (replace(REWARD, arm="popular"), KEPT, "other_arm"),
+        (REWARD._replace(arm="popular"), KEPT, "other_arm"),
     ],
 )
 def test_what_fits_no_decision_is_refused_with_its_reason(

@@ -113,3 +113,22 @@ def test_a_log_that_cannot_be_is_refused(changes: dict[str, np.ndarray], said: s
         Log(**{**sound, **changes})
     with pytest.raises(InvalidLog, match="give `predicted`"):
         direct(Log(**sound))
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (Log(np.array([0]), np.array([0.5]), np.array([1.0]), np.full((1, 2), 0.5)), "the log has 1 decision"),
+        (Log(np.array([0, 1]), np.array([1e-300, 0.5]), np.ones(2), np.eye(2)), "which no double holds"),
+    ],
+)
+def test_an_interval_that_no_double_holds_is_refused(log: Log, said: str) -> None:
+    with pytest.raises(InvalidLog, match=said):
+        inverse_propensity(log)
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 2.0}, {"alpha": math.nan}, {"threshold": math.nan}, {"threshold": -1.0}])
+def test_a_level_or_threshold_that_is_none_is_refused(wrong: dict[str, float]) -> None:
+    log = Log(np.array([0, 1]), np.full(2, 0.5), np.array([1.0, 0.0]), np.eye(2), np.zeros((2, 2)))
+    with pytest.raises(InvalidLog, match=f"{next(iter(wrong))} is"):
+        switch_doubly_robust(log, **wrong)

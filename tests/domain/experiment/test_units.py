@@ -13,7 +13,7 @@ from domain.experiment.declaration import Arm, Experiment, Kind, Outcome
 from domain.experiment.moments import of_rows
 from domain.experiment.readout import read
 from domain.experiment.statistics import MEASURES
-from domain.experiment.units import InvalidUnits, snapshot
+from domain.experiment.units import FIRST, InvalidUnits, snapshot
 
 SEED = 20260301
 DAY = date(2026, 3, 2)
@@ -49,6 +49,16 @@ def test_what_is_scanned_is_what_the_rows_say_also_far_from_nought() -> None:
             moments = found.arms(outcome)[arm].moments
             np.testing.assert_allclose(moments.mean, truth.mean, rtol=1e-15)
             np.testing.assert_allclose(moments.product, truth.product, rtol=1e-9, atol=1e-6)
+
+
+def test_a_table_in_order_whose_first_units_are_unlike_the_others_keeps_its_variance() -> None:
+    """About the first rows' noughts a mean of 1e8 left no digit of a variance of one: it was read as none at all."""
+    chance = np.random.default_rng(SEED)
+    rows = np.vstack([np.zeros((FIRST, 4)), chance.normal(1e8, 1.0, (400, 4))])
+    arms = [*["control"] * FIRST, *["new"] * 400]
+    found = snapshot(asked(rows, arms), "units", TRIAL, DAY).arms("spent")["new"].moments
+    truth = of_rows(MEASURES, np.column_stack([rows[FIRST:, 0], np.zeros(400), rows[FIRST:, 1]]))
+    np.testing.assert_allclose(found.product, truth.product, rtol=1e-9, atol=1e-6)
 
 
 def test_a_unit_without_a_value_did_nothing_and_one_without_a_number_is_not_estimable() -> None:

@@ -147,3 +147,30 @@ def test_simulated_null_experiments_are_refused_at_alpha_and_peeked_at_naively_f
 
     assert stopped == pytest.approx(0.05, abs=4 * math.sqrt(0.05 * 0.95 / paths))
     assert naive == pytest.approx(0.217, abs=4 * math.sqrt(0.217 * 0.783 / paths))
+
+
+@pytest.mark.parametrize("planned", [0.0, -1.0, math.nan, math.inf])
+def test_a_plan_of_no_information_is_refused(planned: float) -> None:
+    with pytest.raises(InvalidLooks, match="planned is"):
+        bounds((0.5, 1.0), planned=planned)
+
+
+@pytest.mark.parametrize(
+    ("looks", "pocock", "obrien_fleming"),
+    [
+        (2, 2.178, 1.977),
+        (3, 2.289, 2.004),
+        (4, 2.361, 2.024),
+        (5, 2.413, 2.040),
+        (10, 2.555, 2.087),
+        (20, 2.672, 2.126),
+    ],
+)
+def test_constant_bounds_leave_as_often_as_the_tables_say(looks: int, pocock: float, obrien_fleming: float) -> None:
+    """Two-sided at 5 % (Jennison and Turnbull 1999, tables 2.1 and 2.3, of three decimals)."""
+    times = [(look + 1) / looks for look in range(looks)]
+    for constant, power in ((pocock, 0.0), (obrien_fleming, -0.5)):
+        wider, narrower = (
+            brownian.exits(times, [(constant + off) * time**power for time in times]).total for off in (6e-4, -6e-4)
+        )
+        assert wider < 0.05 < narrower
