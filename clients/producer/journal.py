@@ -123,9 +123,7 @@ class Journal:
         segment = self._segments[self._last]
         head = ENTRY.pack(MARK, segment.count, len(line), len(name))
         data = b"".join((head, CHECKSUM.pack(zlib.crc32(line, zlib.crc32(name, zlib.crc32(head)))), name, line))
-        write(file, data, segment.size)
-        if self._fsync:
-            os.fsync(file.fileno())
+        write(file, data, segment.size, fsync=self._fsync)
         segment.size += len(data)
         segment.count += 1
         return Place(self._last, segment.count - 1)
@@ -236,11 +234,13 @@ class Journal:
         del self._segments[number]
 
 
-def write(file: BinaryIO, data: bytes, end: int) -> None:
+def write(file: BinaryIO, data: bytes, end: int, *, fsync: bool = False) -> None:
     """Write at the end of an unbuffered file, all or nothing; raises OSError."""
     try:
         if file.write(data) != len(data):  # a disk that fills up takes a part of it
             raise OSError(errno.ENOSPC, "the disk took a part of it", file.name)
+        if fsync:
+            os.fsync(file.fileno())
     except OSError:
         if file.tell() != end:
             file.truncate(end)

@@ -1000,6 +1000,21 @@ def test_of_an_event_that_the_disk_has_half_room_for_nothing_is_kept(tmp_path: P
     assert (stored(again), again.unreadable_bytes) == ([b"first", b"third"], 0)
 
 
+def test_of_an_event_that_never_reached_the_disk_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, fsync=True)
+    journal.append("k", b"first")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="input/output"):
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError("input/output")))
+        journal.append("k", b"second")
+    journal.append("k", b"third")
+    journal.close()
+
+    again = Journal(tmp_path)
+    assert (stored(again), again.unreadable_bytes) == ([b"first", b"third"], 0)
+
+
 def test_a_note_that_the_disk_has_half_room_for_spoils_no_later_one(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     places = [journal.append("k", b"line %d" % number) for number in range(4)]
