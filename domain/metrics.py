@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NAMESPACE = "Rivermill"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """A number that rings an alarm when its sum over five minutes goes above `limit`, if it has one.
 
     `statistic`: what to take instead of the sum, where a number is a level.

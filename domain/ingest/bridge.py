@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.ingest.shards import partition_name, partition_number
 
@@ -31,8 +31,7 @@ class BridgeFailed(RuntimeError):
     """The function in the network failed; the message is its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Brokers:
+class Brokers(NamedTuple):
     """Where a cluster's brokers are, and the region that requests are signed for; none where nothing is signed."""
 
     addresses: str
@@ -55,8 +54,7 @@ class Brokers:
         return cls(event["brokers"], event["region"])
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A record of a topic: the position that a group would commit after it, when it came, its bytes."""
 
     position: int
