@@ -239,3 +239,20 @@ def test_discounting_finds_an_arm_that_became_the_best() -> None:
 
     plain, forgetting = ([lost(factor, SEED + run) for run in range(10)] for factor in (1.0, 0.99))
     assert np.mean(forgetting) < 0.6 * np.mean(plain)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+def test_an_arm_that_came_later_is_tried(policy: Policy) -> None:
+    """A peer never tries an arm that it did not know at first; another divides by its nought."""
+    tallies = [Tally(1_000, 500, 500), Tally(1_000, 400, 400), Tally()]
+    assert policy.weights(tallies)[2] * 1_000 > 5  # of a batch
+    assert policy.choose(tallies, random.Random(SEED)) in range(3)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=repr)
+def test_more_reward_than_choices_makes_no_policy_fail(policy: Policy) -> None:
+    """A peer's Thompson raises where rewards of several to a choice sum to more than there were choices."""
+    weights = policy.weights([Tally(3, 5, 9), Tally(10, 4, 4)])
+    assert sum(weights) == pytest.approx(1)
+    assert min(weights) >= 0
+    assert policy.choose([Tally(3, 5, 9), Tally(10, 4, 4)], random.Random(SEED)) in range(2)
