@@ -61,8 +61,8 @@ def adjusted(
     products = np.array([moments.product for moments in known])
     away = np.array([moments.mean for moments in known])[:, places]
     gradients = np.array([_gradient(moments, value, denominator) for moments in known])
-    least = (CONSTANT * np.array([moments.mean for moments in known])[:, places]) ** 2
-    coefficients = _pooled_coefficients(products, np.where(counts[:, None] > 0, gradients, 0.0), places, counts @ least)
+    least = counts @ np.square(CONSTANT * away)
+    coefficients = _pooled_coefficients(products, np.where(counts[:, None] > 0, gradients, 0.0), places, least)
     away = away - counts @ away / (counts.sum() or math.nan)
     gradients[:, places] -= coefficients
     squares = ((products @ gradients[:, :, None])[:, :, 0] * gradients).sum(axis=1)
@@ -126,9 +126,8 @@ def _pooled_coefficients(products: Tensor, gradients: Matrix, places: list[int],
     """
     whole = products.sum(axis=0)[places][:, places]
     outer: Vector = (products @ gradients[:, :, None]).sum(axis=0)[places, 0]
-    squares = whole.diagonal()
-    varies = squares > least
     if len(places) == 1:  # what least squares would say, in a twentieth of its time
-        return outer / squares if varies[0] else np.zeros(1)
-    scale = np.where(varies, np.sqrt(squares), math.inf)
+        return outer / whole[0, 0] if whole[0, 0] > least[0] else np.zeros(1)
+    squares = whole.diagonal()
+    scale = np.where(squares > least, np.sqrt(squares), math.inf)
     return np.asarray(np.linalg.lstsq(whole / scale / scale[:, None], outer / scale, rcond=1e-12)[0] / scale)
