@@ -231,3 +231,11 @@ def test_rows_of_a_day_keep_the_order_of_arrival() -> None:
     sequences = [[int(text) for text in part.rows["sequence"].to_pylist()] for part in parts]
     assert sequences == [[0, 1, 4, 5, 8], [2, 3, 6, 7]]
     assert all(part.table is not QUARANTINE for part in parts)
+
+
+def test_a_batch_read_in_slices_is_judged_as_one_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    payloads = [*map(good, range(11)), b"poison", write(more=1), write(event_time="2026-03-01T13:00:00+01:00")]
+    at_once = judged(payloads)
+    monkeypatch.setattr(batch, "BATCH", 4)
+
+    assert judged(payloads) == at_once == alone(payloads)
