@@ -17,8 +17,11 @@ SMALL_FILE_BYTES = TARGET_FILE_BYTES * 3 // 4
 LARGEST_FILE_BYTES = TARGET_FILE_BYTES * 9 // 5
 """A larger file is worth dividing (Iceberg's own bound, and Glue's)."""
 
-PLANNED_FILE_BYTES = TARGET_FILE_BYTES * 29 // 20
+PLANNED_FILE_BYTES = TARGET_FILE_BYTES * 7 // 5
 """What compaction plans its files by: Iceberg divides what is over 1.1 times that, so no half of it is small again."""
+
+ENDED_FILE_BYTES = LARGEST_FILE_BYTES * 19 // 20
+"""Where compaction ends a file that came out larger than planned; a row group more, and it is still none too large."""
 
 FEWEST_INPUT_FILES = 5
 """So many small files of a partition are rewritten; fewer wait, so that nothing is rewritten for little."""
