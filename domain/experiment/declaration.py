@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # who only decides needs no events
 NUMBERS = (int, float, bool)
 MAIN_VARIANT = "main"
 MOST_VARIANTS = 10  # SageMaker endpoint quotas
+SUREST = 1e-12  # off nought and one: nearer to them no interval has digits
+LIGHTEST = 1e-9  # of an arm's weights; by far lighter ones no double divides
 LONGEST = 128  # characters of an experiment's and of an arm's name, as the contract of exposures has it
 EXPERIMENT_NAME = r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
 OUTCOME_NAME = r"\w[\w -]*"  # it names columns
@@ -223,8 +225,9 @@ def _check_names(experiment: Experiment) -> None:
 
 def _check_shares(experiment: Experiment) -> None:
     for arm in experiment.arms:
-        if not (math.isfinite(arm.weight) and arm.weight >= 0):
-            raise _refuse(experiment, f"arms.{arm.name}.weight", arm.weight, "give a weight of at least 0")
+        if arm.weight and not LIGHTEST <= arm.weight <= 1 / LIGHTEST:
+            fix = f"give a weight of 0, or from {LIGHTEST:g} to {1 / LIGHTEST:g}"
+            raise _refuse(experiment, f"arms.{arm.name}.weight", arm.weight, fix)
     if not math.fsum(arm.weight for arm in experiment.arms) > 0:
         raise _refuse(
             experiment, "arms.weight", [arm.weight for arm in experiment.arms], "give weights with a sum above 0"
@@ -285,8 +288,9 @@ def _check_features(experiment: Experiment) -> None:
 def _check_stopping(experiment: Experiment) -> None:
     stopping = experiment.stopping
     for place, value in (("alpha", stopping.alpha), ("power", stopping.power)):
-        if not 0 < value < 1:
-            raise _refuse(experiment, f"stopping.{place}", value, "give a probability between 0 and 1")
+        if not SUREST <= value <= 1 - SUREST:
+            fix = f"give a probability between 0 and 1, {SUREST:g} off both at least"
+            raise _refuse(experiment, f"stopping.{place}", value, fix)
     for place, count in (("days", stopping.days), ("looks", stopping.looks)):
         if not 1 <= count <= LONGEST_DAYS:
             raise _refuse(experiment, f"stopping.{place}", count, f"give 1 to {LONGEST_DAYS}")

@@ -178,6 +178,12 @@ def test_a_value_of_another_type_is_refused_and_never_read_as_something_else(
         (outcome(better="higher"), "primary.better is 'higher'; give one of Better.HIGHER, Better.LOWER"),
         ({"stopping": Stopping(days="14")}, "stopping.days is '14'; give a whole number"),  # type: ignore[arg-type]
         ({"frozen": "new"}, "frozen is 'new'; give a tuple, as ('new',)"),
+        (
+            {"arms": (Arm(name="control", weight=1e308), Arm(name="new", weight=1e308))},
+            "weight is 1e+308; give a weight",
+        ),
+        ({"arms": (Arm(name="control", weight=5e-324), Arm(name="new"))}, "weight is 5e-324; give a weight of 0, or"),
+        ({"stopping": Stopping(alpha=1e-13)}, "stopping.alpha is 1e-13; give a probability between 0 and 1, 1e-12 off"),
         ({"name": "../elsewhere"}, "name is '../elsewhere'; give letters, digits"),
         ({"name": "n" * 129}, "at most 128"),
         ({"arms": (Arm(name="control"), Arm(name="n" * 129))}, "give at most 128 characters"),

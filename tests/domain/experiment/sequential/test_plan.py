@@ -76,6 +76,12 @@ def test_more_power_takes_more() -> None:
     assert needed_drift(Stopping()) < needed_drift(replace(Stopping(), power=0.9))
 
 
+def test_a_power_that_no_effect_has_is_refused() -> None:
+    for wanted in (0.0, 1.0, 1 - 1e-15, math.nan):
+        with pytest.raises(ValueError, match=r"power is .*; give a probability"):
+            needed_drift(Stopping(design=Design.ALWAYS_VALID, power=wanted, looks=2))
+
+
 @pytest.mark.parametrize(("alpha", "wanted"), [(1e-9, 0.8), (1e-200, 0.5), (0.05, 0.999999), (0.5, 0.51)])
 @pytest.mark.parametrize("design", [Design.FIXED, Design.GROUP_SEQUENTIAL, Design.ALWAYS_VALID])
 def test_any_level_and_power_have_an_effect_that_is_found(design: Design, alpha: float, wanted: float) -> None:
