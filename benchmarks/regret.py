@@ -1,8 +1,8 @@
 """What bandits lose on the way to the best arm: Garivier and Cappé's ten coins (2011), refreshes, and drifting coins.
 
 Thompson's ten thousand decisions are made by the policy's own `choose`.  A hundred thousand, and drifting coins, are
-made for all runs at once by numpy from the same posterior; before that it is shown to choose as the policy does, draw
-by draw.
+made for all runs at once by numpy from the same posterior; before that both are shown to choose each arm as often as
+the policy's weights say.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
 from benchmarks.bars import Bar
 from domain.experiment.policies import (
@@ -46,25 +47,16 @@ POLICIES: dict[str, Policy] = {
 DRIFT = 2_000
 """Decisions after which another coin is the best."""
 FACTOR = 0.99
+STATES = (10, 100, 1_000, 10_000)
+"""Decisions after which the arms chosen are held against the policy's weights, by so many draws."""
+DRAWS = 20_000
 
 Vector = NDArray[np.float64]
 
 
-class Replayed(random.Random):
-    """Chance whose beta variates are numpy's, one after another."""
-
-    def __init__(self, source: np.random.Generator) -> None:
-        super().__init__(0)
-        self.source = source
-
-    def betavariate(self, alpha: float, beta: float) -> float:
-        """Return the next variate of numpy's generator."""
-        return float(self.source.beta(alpha, beta))
-
-
 def bars() -> list[Bar]:
     """Measure regret at once, by refreshes, in the long run and under drift."""
-    found = [Bar("decisions in which numpy and BetaThompson.choose differ, of 3,000", differences(3_000), 0, False, "")]
+    found = [Bar(f"arms that {way} chooses, chi-square p", p, 0.001, unit="") for way, p in as_weighed().items()]
     found.append(Bar("regret at 10,000, BetaThompson.choose", shown("choose", one_by_one()), 84, False, ""))
     for name, policy in POLICIES.items():
         regret = shown(f"{name} refreshed every {REFRESH}", [refreshed(policy, SEED + run) for run in range(RUNS)])
@@ -108,20 +100,29 @@ def refreshed(policy: Policy, seed: int) -> float:
     return regret
 
 
-def differences(decisions: int) -> int:
-    """Count the decisions that differ between the policy's own code and the many runs' code, on the same draws."""
-    one, many, coins = (np.random.default_rng([SEED, part]) for part in (1, 1, 2))
-    chance, state = Replayed(one), [Tally()] * len(COINS)
-    pulls, hits = np.zeros((1, len(COINS))), np.zeros((1, len(COINS)))
-    differ = 0
-    for _ in range(decisions):
-        arm, other = BetaThompson().choose(state, chance), int(best_drawn(many, pulls, hits)[0])
-        differ += arm != other
-        hit = float(coins.random() < COINS[arm])
-        state[arm] = state[arm].rewarded(hit)
-        pulls[0, arm] += 1
-        hits[0, arm] += hit
-    return differ
+def as_weighed() -> dict[str, float]:
+    """Hold how often each arm is chosen, on the way of a run, against the exact weights; the least p of each way."""
+    chance, source, state = random.Random(SEED), np.random.default_rng([SEED, 1]), [Tally()] * len(COINS)  # noqa: S311
+    worst = {"BetaThompson.choose": 1.0, "numpy": 1.0}
+    for decision in range(1, max(STATES) + 1):
+        arm = BetaThompson().choose(state, chance)
+        state[arm] = state[arm].rewarded(float(chance.random() < COINS[arm]))
+        if decision in STATES:
+            pulls, hits = (np.tile(row, (DRAWS, 1)) for row in np.array([(each.pulls, each.total) for each in state]).T)
+            weights = np.array(BetaThompson().weights(state))
+            one = np.array([BetaThompson().choose(state, chance) for _ in range(DRAWS)])
+            for way, arms in (("BetaThompson.choose", one), ("numpy", best_drawn(source, pulls, hits))):
+                worst[way] = min(worst[way], fit(np.bincount(arms, minlength=len(COINS)), weights))
+    return worst
+
+
+def fit(counts: NDArray[np.int64], weights: Vector) -> float:
+    """Return the p-value of counts under weights, by chi-square; what is expected less than five times is one."""
+    expected = weights / weights.sum() * counts.sum()
+    rare = expected < 5
+    seen, wanted = (np.append(each[~rare], each[rare].sum()) for each in (counts, expected))
+    kept = wanted > 0
+    return float(chdtrc(kept.sum() - 1, ((seen - wanted)[kept] ** 2 / wanted[kept]).sum()))
 
 
 def best_drawn(source: np.random.Generator, pulls: Vector, hits: Vector) -> NDArray[np.int64]:
