@@ -16,6 +16,8 @@ from zlib import crc32
 import boto3
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
 
+from domain.text import is_text
+
 # Limits of Kinesis PutRecords; newer SDKs allow 10 MiB a request, 5 MiB is safe everywhere.
 RECORDS_A_REQUEST = 500
 BYTES_A_REQUEST = 5 * 1024 * 1024
@@ -170,7 +172,7 @@ class Sender:
             waiting = Waiting(key, data)
             if not 1 <= len(key) <= CHARACTERS_A_KEY:
                 self.report.refused["KeyLength"] += 1
-            elif not key.isascii() and key.encode(errors="replace") != key.encode(errors="surrogatepass"):
+            elif not is_text(key):
                 self.report.refused["KeyText"] += 1
             elif waiting.size > BYTES_A_RECORD:
                 self.report.refused["TooLarge"] += 1

@@ -26,6 +26,7 @@ from clients.producer.encoding import KEY_ROOM, appender, checked, largest_event
 from clients.producer.journal import Journal, Place
 from clients.producer.lanes import THROTTLES, Lane
 from clients.producer.report import Refused, Report
+from domain.text import is_text
 
 # Limits of Kinesis PutRecords; newer SDKs allow 10 MiB a request, 5 MiB is safe everywhere.
 RECORDS_A_REQUEST = 500
@@ -489,15 +490,6 @@ def entry(lane: Lane, parcel: Parcel, chance: random.Random) -> dict[str, Any]:
     if lane.key is None or lane.hash_key is None:
         return {"Data": parcel.data, "PartitionKey": f"{chance.getrandbits(64):016x}"}
     return {"Data": parcel.data, "PartitionKey": lane.key, "ExplicitHashKey": lane.hash_key}
-
-
-def is_text(key: str) -> bool:
-    """Say whether a key has bytes: half of a surrogate pair has none."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def size_of(line: Any) -> int:

@@ -12,6 +12,7 @@ from domain.ingest.batch import Arrived, sort
 from domain.ingest.contract import Reason
 from domain.ingest.limits import LARGEST_RECORD
 from domain.tables import QUARANTINE
+from domain.text import is_text
 
 FAILED_BATCH = "failed_batch"
 ANY = "any"
@@ -63,15 +64,6 @@ class Verdict:
     def good(self) -> bool:
         """Say whether at least one event of it would land."""
         return self.reason is None
-
-
-def is_text(key: str) -> bool:
-    """Say whether a key has bytes: half of a surrogate pair has none."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def judge(waiting: Sequence[Aside]) -> list[Verdict]:

@@ -48,15 +48,6 @@ def is_token(text: str) -> bool:
     return re.match(HEAD, text) is not None
 
 
-def is_text(value: str) -> bool:
-    r"""Tell whether all of a text can be written as UTF-8; JSON may name half of a character.
-
-    >>> is_text("\U0001f600"), is_text("\ud83d")
-    (True, False)
-    """
-    return value.encode(errors="ignore").decode() == value
-
-
 def one(value: str, domain: Domain) -> str:
     r"""Bring one value to its domain's form; a phone number to E.164 as far as it says its country.
 

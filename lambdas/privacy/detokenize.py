@@ -12,11 +12,12 @@ import boto3
 import pyarrow as pa
 
 from domain.privacy import audit, sealing, tokens
-from domain.privacy.domains import DOMAINS, USER, Domain, is_text
+from domain.privacy.domains import DOMAINS, USER, Domain
 from domain.privacy.keyring import PROTECTING, TOKENS, UNITS, Keyring, KeyUnavailable
 from domain.privacy.siv import NotAuthentic
 from domain.privacy.spelling import NotSpelled
 from domain.privacy.units import called
+from domain.text import is_text
 from lambdas.keys import Warm, warm
 from lambdas.privacy.settings import DetokenizeSettings
 

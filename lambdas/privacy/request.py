@@ -13,8 +13,9 @@ import boto3
 
 from domain import metrics
 from domain.privacy import audit
-from domain.privacy.domains import USER, is_text, is_token, one
+from domain.privacy.domains import USER, is_token, one
 from domain.privacy.keyring import TOKENS, UNITS, KeyUnavailable
+from domain.text import is_text
 from lambdas.privacy import stored
 from lambdas.privacy.erasures import Erasures
 from lambdas.privacy.people import MOST_SEALED, People, named, plain
