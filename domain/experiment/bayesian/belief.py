@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaincc, betaincinv, betaln, ndtr, ndtri
 
+from domain.experiment.quadrature import legendre
 from domain.experiment.samples import Sample
 
 Vector = NDArray[np.float64]
@@ -104,11 +104,6 @@ class Beta:
         return np.concatenate([points, to_nought, to_one])
 
 
-@functools.cache
-def _legendre() -> tuple[Vector, Vector]:
-    return np.polynomial.legendre.leggauss(NODES)
-
-
 def _stirling_rest(at: float) -> float:
     """Return what Stirling's formula lacks of the logarithm of Gamma, right to 1e-16 from MANY on."""
     square = at * at
@@ -185,6 +180,6 @@ def grid(beliefs: Sequence[Belief]) -> tuple[Vector, Vector]:
 def between(*landmarks: Vector) -> tuple[Vector, Vector]:
     """Lay Gauss-Legendre points and weights between each of the landmarks and the next."""
     edges = np.unique(np.concatenate(landmarks))
-    points, weights = _legendre()
+    points, weights = legendre(NODES)
     half = np.diff(edges) / 2
     return (edges[:-1, None] + half[:, None] * (1 + points)).ravel(), (half[:, None] * weights).ravel()

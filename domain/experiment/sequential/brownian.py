@@ -7,7 +7,6 @@ Gauss-Legendre quadrature (Armitage, McPherson and Rowe 1969, with their grid ma
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
+
+from domain.experiment.quadrature import legendre
 
 Vector = NDArray[np.float64]
 
@@ -83,14 +84,8 @@ def exits(information: Sequence[float], bounds: Sequence[float], drift: float = 
 def _grid(bound: float, step: float) -> tuple[Vector, Vector]:
     """Lay Gauss-Legendre panels over (-bound, bound), none wider than the step lets them be exact."""
     panels = max(1, math.ceil(2 * bound / (PANEL * step)))
-    points, weights = _legendre()
+    points, weights = legendre(NODES_A_PANEL)
     edges = np.linspace(-bound, bound, panels + 1)
     half = bound / panels
     nodes = (edges[:-1, None] + half * (1 + points[None, :])).ravel()
     return nodes, np.tile(weights * half, panels)
-
-
-@functools.cache
-def _legendre() -> tuple[Vector, Vector]:
-    points, weights = np.polynomial.legendre.leggauss(NODES_A_PANEL)
-    return points, weights
