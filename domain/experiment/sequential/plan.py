@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 from scipy.special import ndtri
 
-from domain.experiment.declaration import Design, Stopping
+from domain.experiment.declaration import SUREST, Design, Stopping
 from domain.experiment.sequential import always, brownian, group
 
 NEAR = 0.05  # standard errors
-SUREST = 1 - 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +77,8 @@ def needed_drift(stopping: Stopping) -> float:
     def missing(drift: float) -> float:
         return brownian.exits(fractions, limits, drift).total - stopping.power
 
-    if not 0 < stopping.power <= SUREST:
-        raise ValueError(f"plan: power is {stopping.power}; give a probability above 0, at most {SUREST}")
+    if not 0 < stopping.power <= 1 - SUREST:
+        raise ValueError(f"plan: power is {stopping.power}; give a probability above 0, at most {1 - SUREST}")
     once = -float(ndtri(stopping.alpha / 2)) + float(ndtri(stopping.power))  # what one look needs: no design needs less
     low, step = max(once - NEAR, 0.0), 4 * NEAR
     if missing(low) >= 0:
