@@ -5,7 +5,6 @@ Who only declares one takes no numpy along.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ class LinUCB:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        if not (math.isfinite(self.width) and self.width >= 0):
+        if self.width < 0:
             raise InvalidPolicy(f"LinUCB.width is {self.width}; give a finite number of at least 0")
         if not 0 < self.epsilon <= 1:
             raise InvalidPolicy(f"LinUCB.epsilon is {self.epsilon}; give a probability above 0, at most 1")
@@ -62,7 +61,7 @@ class LinThompson:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        if not (math.isfinite(self.noise) and self.noise > 0):
+        if self.noise <= 0:
             raise InvalidPolicy(f"LinThompson.noise is {self.noise}; give a finite number above 0")
         _check_ridge("LinThompson", self.ridge)
 
@@ -83,5 +82,5 @@ class LinThompson:
 
 
 def _check_ridge(policy: str, ridge: float) -> None:
-    if not (math.isfinite(ridge) and ridge > 0):
+    if ridge <= 0:
         raise InvalidPolicy(f"{policy}.ridge is {ridge}; give a finite number above 0")

@@ -51,7 +51,7 @@ class BetaThompson:
     def __post_init__(self) -> None:
         check_numbers(self)
         for name, value in (("successes", self.successes), ("failures", self.failures)):
-            if not (math.isfinite(value) and value >= 1):
+            if value < 1:
                 raise InvalidPolicy(f"BetaThompson.{name} is {value}; give a finite number of at least 1")
 
     def choose(self, tallies: Sequence[Tally], chance: random.Random) -> int:
@@ -88,7 +88,7 @@ class NormalThompson:
     def __post_init__(self) -> None:
         check_numbers(self)
         for name, value in (("deviation", self.deviation), ("noise", self.noise)):
-            if not (math.isfinite(value) and value > 0):
+            if value <= 0:
                 raise InvalidPolicy(f"NormalThompson.{name} is {value}; give a finite number above 0")
 
     def choose(self, tallies: Sequence[Tally], chance: random.Random) -> int:

@@ -28,7 +28,7 @@ class UCB1:
     def __post_init__(self) -> None:
         check_numbers(self)
         _check_batch("UCB1", self.batch)
-        if not (math.isfinite(self.width) and self.width > 0):
+        if self.width <= 0:
             raise InvalidPolicy(f"UCB1.width is {self.width}; give a finite number above 0")
 
     def weights(self, tallies: Sequence[Tally]) -> tuple[float, ...]:
