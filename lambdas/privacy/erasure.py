@@ -88,10 +88,15 @@ def people_of(job: str) -> list[Person]:
 
 def told_apart(job: str) -> list[Person]:
     """Open who the job is about, with what `find` learned of each one's names."""
-    found = erasures().notes(job, CATEGORIES).get(CATEGORIES, {})
+    return told_by(erasures().notes(job, CATEGORIES), people_of(job))
+
+
+def told_by(notes: Mapping[str, Any], people: Sequence[Person]) -> list[Person]:
+    """Say of people what a job's notes tell of their names."""
+    found = notes.get(CATEGORIES, {})
     return [
         replace(one, categories=frozenset(one.spellings[place] for place in found.get(one.digest, ())))
-        for one in people_of(job)
+        for one in people
     ]
 
 
@@ -284,8 +289,9 @@ def judged(event: Event) -> str:
 def certify(event: Event, _: Context) -> dict[str, Any]:
     """Write a certificate for each person, sign it, and forget who it is about."""
     table, job = erasures(), event["job"]
-    forgotten(people_of(job))  # once more: whoever decides asks no deny-list
     notes, signer = table.notes(job), Signer(client("kms"), settings().signing_key)
+    people = {one.digest: one for one in told_by(notes, people_of(job))}
+    forgotten([*people.values()])  # once more: whoever decides asks no deny-list
     written = []
     for digest in table.members(job):
         key = f"certificates/{digest}.json"
@@ -293,7 +299,7 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
             facts = {
                 **table.link(job, digest),
                 "signed_with": settings().signing_key,
-                **common(job, digest),
+                **common(people[digest]),
             }
             said = certificate(digest, table.standing(digest), notes, retention(), _now(), facts=facts)
             client("s3").put_object(Bucket=settings().bucket, Key=key, Body=signer.signed(said))
@@ -305,9 +311,8 @@ def certify(event: Event, _: Context) -> dict[str, Any]:
     return {"certificates": written}
 
 
-def common(job: str, digest: str) -> dict[str, int]:
+def common(person: Person) -> dict[str, int]:
     """Count the spellings of a person that sweeps looked for in columns alone, and which of them others' rows have."""
-    [person] = [one for one in told_apart(job) if one.digest == digest]
     return {"too_common": len(person.common), "categories": len(person.categories)}
 
 

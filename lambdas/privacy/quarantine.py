@@ -17,6 +17,7 @@ from domain.privacy import residue
 from domain.privacy.denial import owner_of
 from domain.privacy.erasure.whole import without
 from domain.tables import QUARANTINE
+from lambdas.privacy import held
 from lambdas.privacy.files import client
 from lambdas.privacy.held import PLACE, Held
 from lambdas.privacy.objects import Place, read, write
@@ -44,7 +45,7 @@ def looked_up(table: Table, people: Sequence[Person], opened: Opened) -> Held:
 
 def owners(rows: pa.Table, people: Sequence[Person]) -> list[set[str]]:
     """Say of each row who stands in it, by digest."""
-    owner = {spelling: person.digest for person in people for spelling in person.spellings}
+    owner = held.owners(people)
     telling = {spelling: person.digest for person in people for spelling in person.telling}
     texts = [rows.column(name).cast(pa.binary()).to_pylist() for name in TEXTS]
     return [named(row[0], owner) | standing(row, telling) for row in zip(*texts, strict=True)]
