@@ -16,7 +16,7 @@ from cdk_nag import AwsSolutionsChecks
 from domain.events import EVENTS
 from domain.privacy import policy
 from domain.privacy.policy import RefusedTreatment
-from stacks.config import Config, RefusedConfig, config_of, with_broker, with_masking, with_origins
+from stacks.config import Config, RefusedConfig, config_of, with_origins, with_said
 from stacks.constructs.function import TooLarge
 from stacks.constructs.layer import LayerFailed
 from stacks.experiment import ExperimentStack
@@ -77,7 +77,7 @@ def main() -> None:
     said = app.node.try_get_context
     stage = said("stage")
     config = config_of("dev" if stage is None else stage)
-    config = with_masking(with_broker(config, said("broker")), said("masking"))
+    config = with_said(config, broker=said("broker"), masking=said("masking"))
     config = with_origins(config, said("front_origins"))
     env = Environment(
         account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION") or REGION

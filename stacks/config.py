@@ -281,11 +281,6 @@ def with_origins(config: Config, origins: object) -> Config:
     return config
 
 
-def with_broker(config: Config, broker: object) -> Config:
-    """Give a stage the broker that the command line names, if it names one (cdk … -c broker=kafka)."""
-    return config if broker is None else replace(config, broker=broker)  # type: ignore[arg-type]  # checked by Config
-
-
-def with_masking(config: Config, masking: object) -> Config:
-    """Give a stage views that mask, or none, as the command line says (cdk … -c masking=on)."""
-    return config if masking is None else replace(config, masking=masking)  # type: ignore[arg-type]  # checked by Config
+def with_said(config: Config, **said: object) -> Config:
+    """Give a stage what the command line says of its settings, if it does (cdk … -c broker=kafka -c masking=on)."""
+    return replace(config, **{name: value for name, value in said.items() if value is not None})  # type: ignore[arg-type]  # checked by Config

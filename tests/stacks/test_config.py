@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import check_settings
-from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of, with_masking, with_origins
+from stacks.config import ALLOWED, CONFIGS, Config, RefusedConfig, config_of, with_origins, with_said
 from stacks.images import REGION_TO_ACCOUNT, sklearn_image
 from tests.stacks.synthesized import FLAGS, ROOT
 
@@ -117,10 +117,10 @@ def test_the_command_line_names_the_pages_that_may_post() -> None:
 
 
 def test_the_command_line_switches_views_that_mask_on() -> None:
-    assert with_masking(CONFIGS["prod"], "on").masking == "on"
-    assert with_masking(CONFIGS["dev"], None) == CONFIGS["dev"]
+    assert with_said(CONFIGS["prod"], masking="on").masking == "on"
+    assert with_said(CONFIGS["dev"], masking=None) == CONFIGS["dev"]
     with pytest.raises(RefusedConfig, match=r"Config\.masking is 'yes'; allowed: on or off"):
-        with_masking(CONFIGS["dev"], "yes")
+        with_said(CONFIGS["dev"], masking="yes")
 
 
 def test_an_unknown_stage_is_refused_with_the_stages_there_are() -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from lambdas.ingest import kafka
 from stacks import names
-from stacks.config import CONFIGS, KAFKA, Config, RefusedConfig, with_broker
+from stacks.config import CONFIGS, KAFKA, Config, RefusedConfig, with_said
 from stacks.constructs.kafka import NETWORK_ACTIONS
 from stacks.ingest import BATCH_SIZE, RECORD_AGE, RETRIES
 from stacks.limits import breaches
@@ -272,7 +272,7 @@ def test_cfn_lint_finds_nothing() -> None:
 
 def test_another_broker_is_refused_with_those_there_are() -> None:
     with pytest.raises(RefusedConfig, match=r"Config\.broker is 'rabbit'; allowed: kinesis or kafka"):
-        with_broker(CONFIGS["dev"], "rabbit")
+        with_said(CONFIGS["dev"], broker="rabbit")
 
 
 @pytest.mark.parametrize("brokers", [1, 5, 31])

@@ -11,7 +11,7 @@ from aws_cdk.assertions import Template
 from cdk_nag import AwsSolutionsChecks
 
 from domain.privacy import masking
-from stacks.config import CONFIGS, with_masking
+from stacks.config import CONFIGS, with_said
 from stacks.constructs.masked_views import MaskedViews
 from stacks.lake import LakeStack
 from stacks.limits import Limits
@@ -55,7 +55,7 @@ def test_the_analyst_is_granted_views_and_no_table_under_them() -> None:
 def switched_on() -> dict[str, Any]:
     """The stacks of the three duties as the switch makes them, held to the rules that stop a synth."""
     app = App(context={**FLAGS, "aws:cdk:disable-asset-staging": True}, tree_metadata=False)
-    env, config = Environment(region="us-east-1"), with_masking(CONFIGS["dev"], "on")
+    env, config = Environment(region="us-east-1"), with_said(CONFIGS["dev"], masking="on")
     lake = LakeStack(app, "Rivermill-Lake", env=env, config=config)
     PrivacyStack(app, "Rivermill-Privacy", env=env, lake=lake, config=config)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app), Limits())
