@@ -9,7 +9,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-KEPT = "not repeated"
+from domain.privacy.audit import WITHHELD
+
 Call = Callable[..., dict[str, Any]]
 PATIENCE = Config(read_timeout=930, retries={"total_max_attempts": 1})  # a function runs for 15 minutes at most
 
@@ -41,4 +42,4 @@ def told(field: str, value: object, fix: str) -> str:
     >>> told("to", "soon", "write a moment"), told("purpose", "not repeated", "say why")
     ("to is 'soon': write a moment", 'purpose: say why (what was given is not repeated)')
     """
-    return f"{field}: {fix} (what was given is not repeated)" if value == KEPT else f"{field} is {value!r}: {fix}"
+    return f"{field}: {fix} (what was given is not repeated)" if value == WITHHELD else f"{field} is {value!r}: {fix}"

@@ -6,6 +6,9 @@ import json
 from datetime import datetime
 from enum import Enum
 
+WITHHELD = "not repeated"
+"""Stands in a refusal in the place of a value that says who somebody is."""
+
 
 class Act(str, Enum):
     """What is written down of every time that it is done."""

@@ -58,11 +58,11 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         asked = checked(event)
         answer = done(asked, keys().ring())
     except Refused as refused:
-        return {"refused": {"field": refused.field, "value": "not repeated", "fix": refused.fix}}
+        return {"refused": {"field": refused.field, "value": audit.WITHHELD, "fix": refused.fix}}
     except KeyUnavailable as reason:
-        return {"refused": {"field": "keys", "value": "not repeated", "fix": str(reason)}}
+        return {"refused": {"field": "keys", "value": audit.WITHHELD, "fix": str(reason)}}
     except UNREADABLE as reason:
-        return {"refused": {"field": asked["what"], "value": "not repeated", "fix": str(reason)}}
+        return {"refused": {"field": asked["what"], "value": audit.WITHHELD, "fix": str(reason)}}
     told = {"purpose": asked["purpose"], "domain": str(event.get("domain", "")), "values": len(asked["items"])}
     moment = datetime.now(timezone.utc)
     print(

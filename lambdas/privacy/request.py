@@ -47,9 +47,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     try:
         requests = entered(erasures, checked(event.get("subjects", [])), str(event.get("who", "")), now)
     except Unusable as unusable:
-        return {"refused": {"field": "subjects", "value": "not repeated", "fix": str(unusable)}}
+        return {"refused": {"field": "subjects", "value": audit.WITHHELD, "fix": str(unusable)}}
     except KeyUnavailable as missing:
-        return {"refused": {"field": "keys", "value": "not repeated", "fix": f"{missing}; {RESTORE}"}}
+        return {"refused": {"field": "keys", "value": audit.WITHHELD, "fix": f"{missing}; {RESTORE}"}}
     if not requests:  # the schedule's hourly look, too
         watch(erasures, now)
     told = requests or [erasures.standing(digest) | {"subject": digest} for digest in event.get("digests", [])]
