@@ -6,8 +6,10 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from clients.operations import account, redrive, replay
-from clients.operations.functions import CannotBeDone, call
+from clients.operations.functions import CannotBeDone, call, refused_by_aws
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(not asked.run(asked))
     except CannotBeDone as refusal:
         print(f"rivermill: {refusal}", file=sys.stderr)
+        return 2
+    except (BotoCoreError, ClientError) as fault:
+        print(f"rivermill: {refused_by_aws(fault)}", file=sys.stderr)
         return 2
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from domain.privacy.audit import WITHHELD
 
@@ -34,6 +35,11 @@ def call(function: str, **event: Any) -> dict[str, Any]:
     if refused := body.get("refused"):
         raise CannotBeDone(told(**refused))
     return body
+
+
+def refused_by_aws(fault: BotoCoreError | ClientError) -> str:
+    """Tell whoever typed a command that AWS could not be asked, and what may be missing."""
+    return f"AWS cannot be asked: {fault}; export what make local prints, or credentials"
 
 
 def told(field: str, value: object, fix: str) -> str:

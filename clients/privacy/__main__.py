@@ -114,9 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rivermill: {refusal}", file=sys.stderr)
         return 2
     except (BotoCoreError, ClientError) as fault:
-        print(
-            f"rivermill: AWS cannot be asked: {fault}; export what make local prints, or credentials", file=sys.stderr
-        )
+        print(f"rivermill: {functions.refused_by_aws(fault)}", file=sys.stderr)
         return 2
     return 0
 

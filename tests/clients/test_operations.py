@@ -92,3 +92,12 @@ def test_a_switch_that_is_neither_on_nor_left_out_is_refused(capsys: pytest.Capt
     assert main(["redrive", "--reason", "any", "--dry-run", "yes"]) == 2
 
     assert capsys.readouterr().err == "rivermill: dry_run is 'yes': write on, or leave it out\n"
+
+
+@pytest.mark.parametrize(
+    "given", [["redrive", "--reason", "bad_json"], ["replay", "--from", "2026-03-01"], ["account"]]
+)
+@pytest.mark.usefixtures("without_credentials")
+def test_who_cannot_reach_aws_is_told_so_in_a_line(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(given) == 2
+    assert capsys.readouterr().err.startswith("rivermill: AWS cannot be asked: Unable to locate credentials")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from dataclasses import replace
 
-import boto3
 import pytest
 
 from clients.privacy import release
@@ -78,16 +76,8 @@ def test_what_cannot_be_asked_is_refused_before_anything_starts(
         ["detokenize", "--tokens", "t"],
     ],
 )
-def test_who_cannot_reach_aws_is_told_so_in_a_line(
-    given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    settings = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_REGION": "us-east-1"}
-    for name, value in {**settings, "AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-
+@pytest.mark.usefixtures("without_credentials")
+def test_who_cannot_reach_aws_is_told_so_in_a_line(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(given) == 2
     assert capsys.readouterr().err.startswith("rivermill: AWS cannot be asked: Unable to locate credentials")
 
